@@ -1,0 +1,1 @@
+"""The wire: bytes to events and lists to bytes, pure."""

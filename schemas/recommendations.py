@@ -1,0 +1,83 @@
+"""The output records: one fresh list per user, keyed by user id in a compacted topic; null where a user was forgotten.
+
+A reader keeps the list with the greatest (epoch, version).
+"""
+
+from typing import Literal, NotRequired
+
+import orjson
+from typing_extensions import TypedDict  # pydantic makes a JSON Schema of no other before Python 3.12
+
+from schemas.messages import CloudEvent, Message, output_headers
+
+Tier = Literal["personal", "thin", "popular"]
+
+_TYPE = "tastestream.recommendations.v1"
+_FORGOTTEN_TYPE = "tastestream.forgotten.v1"
+
+
+class ListItem(TypedDict):
+    """One recommended item; `score` falls along the list, `predicted_rating` is on the catalogue's own scale."""
+
+    item_id: int | str
+    score: float
+    predicted_rating: float
+    support: int
+    title: NotRequired[str]
+    genres: NotRequired[list[str]]
+
+
+class ListState(TypedDict):
+    """The user's state behind a list; (epoch, version) rises strictly per user."""
+
+    epoch: int
+    version: int
+    num_ratings: int
+    avg_rating: float | None
+
+
+class ListSource(TypedDict):
+    """The input record that a list answers to."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+    rated_at: str
+    event_id: str | None
+
+
+class RecommendationList(TypedDict):
+    """The value of a record on `recommendations`."""
+
+    schema: Literal[1]
+    user_id: str
+    list_id: str
+    tier: Tier
+    items: list[ListItem]
+    ranking: str
+    state: ListState
+    source: ListSource
+    generated_at: str
+
+
+def list_message(topic: str, origin: str, value: RecommendationList) -> Message:
+    """The record that carries a list; `origin` is the CloudEvents source."""
+    event = CloudEvent(id=value["list_id"], type=_TYPE, source=origin, time=value["generated_at"])
+    return Message(topic, value["user_id"].encode(), orjson.dumps(value), output_headers(event))
+
+
+def forgotten_message(topic: str, origin: str, user_id: str, list_id: str, at: str) -> Message:
+    """The tombstone of a forgotten user; `at` is RFC 3339."""
+    event = CloudEvent(id=list_id, type=_FORGOTTEN_TYPE, source=origin, time=at)
+    return Message(topic, user_id.encode(), None, output_headers(event))
+
+
+def decode_list(value: bytes) -> RecommendationList:
+    """A list as a reader of the topic gets it.
+
+    Raises:
+        orjson.JSONDecodeError: the bytes are not JSON.
+    """
+    document: RecommendationList = orjson.loads(value)
+    return document

@@ -1,0 +1,103 @@
+"""Golden examples: records that have been published once.
+
+None may ever be edited: a change that breaks one is a new version of the wire.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from schemas.dead_letters import RefusedRecord, dead_letter
+from schemas.decode import RawRecord, WireRules, decode_json
+from schemas.encode import event_message
+from schemas.events import EVENT_MODELS
+from schemas.json_schema import schemas
+from schemas.messages import Headers, Message
+from schemas.reasons import MalformedRecordError
+from schemas.recommendations import decode_list, forgotten_message, list_message
+
+GOLDEN = Path(__file__).with_name("golden")
+ORIGIN = "/tastestream/ratings"
+AT_MS = 1_795_348_800_012
+
+EVENTS = [json.loads(line) for line in (GOLDEN / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+OUTPUTS = json.loads((GOLDEN / "outputs.json").read_text(encoding="utf-8"))
+LISTS = [example for example in OUTPUTS if example["make"] == "list"]
+VALIDATORS = {name: Draft202012Validator(schema) for name, schema in schemas().items()}
+
+
+def name_of(example: dict[str, Any]) -> str:
+    return str(example["name"])
+
+
+def to_bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()
+
+
+def to_headers(pairs: list[list[Any]]) -> Headers:
+    return tuple((name, to_bytes(value)) for name, value in pairs)
+
+
+def made(example: dict[str, Any]) -> Message:
+    given = example["given"]
+    match example["make"]:
+        case "event":
+            model = EVENT_MODELS[given.get("type", "rated")]
+            return event_message("ratings", model.model_validate(given))
+        case "list":
+            return list_message("recommendations", ORIGIN, given)
+        case "forgotten":
+            return forgotten_message("recommendations", ORIGIN, **given)
+    place = given["record"]
+    came = {"key": to_bytes(place["key"]), "value": to_bytes(place["value"]), "headers": to_headers(place["headers"])}
+    error = MalformedRecordError(given["reason"], given["message"])
+    return dead_letter("ratings.dlq", RefusedRecord(**(place | came)), error, ORIGIN, AT_MS)
+
+
+@pytest.mark.parametrize("example", EVENTS, ids=name_of)
+def test_an_event_decodes_as_ever(example: dict[str, Any]) -> None:
+    """Law: bytes that were an event once are the same event for good."""
+    rules = WireRules(catalogue=example.get("catalogue", "integer"))
+    record = RawRecord(example["key"].encode(), example["value"].encode(), example["timestamp_ms"])
+    decoded = decode_json(record, rules)
+    assert decoded.event.model_dump() == example["event"]
+    assert type(decoded.event) is EVENT_MODELS[example["event"]["type"]]
+    assert (decoded.at_ms, decoded.unknown_fields) == (example["at_ms"], example["unknown_fields"])
+
+
+@pytest.mark.parametrize("example", EVENTS, ids=name_of)
+def test_an_event_is_valid_by_its_schema_and_the_unions(example: dict[str, Any]) -> None:
+    """Law: the JSON Schema takes every golden event, by its own type's schema, the union's and no other type's."""
+    document = json.loads(example["value"])
+    VALIDATORS["event"].validate(document)
+    valid = [name for name in EVENT_MODELS if VALIDATORS[name].is_valid(document)]
+    assert valid == [example["event"]["type"]]
+
+
+@pytest.mark.parametrize("example", OUTPUTS, ids=name_of)
+def test_a_record_of_ours_is_the_same_to_the_byte(example: dict[str, Any]) -> None:
+    """Law: topic, key, value and headers, in their order, are what readers have been given."""
+    expected = example["message"]
+    assert made(example) == Message(
+        expected["topic"], to_bytes(expected["key"]), to_bytes(expected["value"]), to_headers(expected["headers"])
+    )
+
+
+@pytest.mark.parametrize("example", LISTS, ids=name_of)
+def test_a_list_is_valid_and_reads_as_it_was_given(example: dict[str, Any]) -> None:
+    """Law: the JSON Schema takes every golden list, and a reader gets what was written."""
+    value = example["message"]["value"]
+    VALIDATORS["recommendations"].validate(json.loads(value))
+    assert decode_list(value.encode()) == example["given"]
+
+
+def test_every_kind_of_record_has_an_example() -> None:
+    """Law: each event type is here as input and as output, and so is each kind of record that we write."""
+    assert {example["event"]["type"] for example in EVENTS} == set(EVENT_MODELS)
+    assert {example["given"].get("type", "rated") for example in OUTPUTS if example["make"] == "event"} == set(
+        EVENT_MODELS
+    )
+    assert {example["make"] for example in OUTPUTS} == {"event", "list", "forgotten", "dead_letter"}
