@@ -1,0 +1,1 @@
+"""The product: profiles, sparse vectors, ranking, evaluation, pure."""

@@ -1,0 +1,55 @@
+"""Predicted ratings, on the catalogue's own scale, from biases and the neighbours' residuals.
+
+r̂ = μ + b_u + b_i + Σ w · (r_v − mean_v − b_i) / (Σ w + damping), over the neighbours who rated i, with their votes'
+similarity weights w. The item bias b_i is damped (Koren 2010, "Factor in the Neighbors", eq. 2), and so is the weighted
+sum (Bell and Koren 2007); b_u is the mean of the user's r − μ − b_i, weighted 0.5^(age / half-life) as the query is:
+how this user has been rating lately.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.item_index import Dense
+from recommender.profile import Floats
+from recommender.ranking import Candidates
+from recommender.rules import RankingRules
+from recommender.statistics import ItemStatistics
+
+
+def user_baseline(statistics: ItemStatistics, rules: RankingRules, rated: Dense, ratings: Floats) -> float:
+    """μ + b_u from the user's rated items and ratings in history order, shape (n,); μ without any."""
+    rated, ratings = rated[-rules.query_events :], ratings[-rules.query_events :]
+    weights = 0.5 ** (np.arange(len(rated) - 1, -1, -1) / rules.query_half_life)
+    residuals = ratings - statistics.global_mean - statistics.item_bias(rated, rules.item_bias_damping)
+    return statistics.global_mean + float((weights * residuals).sum() / (weights.sum() + rules.user_bias_damping))
+
+
+def predict_popular(statistics: ItemStatistics, rules: RankingRules, baseline: float, items: Dense) -> Floats:
+    """Predictions for items that no neighbour rated: baseline and item bias."""
+    return _clipped(baseline + statistics.item_bias(items, rules.item_bias_damping), rules)
+
+
+def predict_voted(
+    statistics: ItemStatistics,
+    rules: RankingRules,
+    baseline: float,
+    candidates: Candidates,
+    chosen: NDArray[np.int64],
+) -> Floats:
+    """Predictions for the chosen candidates, shape of `chosen`."""
+    place = np.full(len(candidates.dense), -1, np.int64)
+    place[chosen] = np.arange(len(chosen))
+    at = place[candidates.votes.item]
+    hits = np.flatnonzero(at >= 0)
+    at, weight = at[hits], candidates.votes.weight[hits]
+    bias = statistics.item_bias(candidates.dense[chosen], rules.item_bias_damping)
+    residual = candidates.votes.residual[hits] - bias[at]
+    pull = np.bincount(at, weight * residual, len(chosen)) / (
+        np.bincount(at, weight, len(chosen)) + rules.residual_damping
+    )
+    return _clipped(baseline + bias + pull, rules)
+
+
+def _clipped(predictions: Floats, rules: RankingRules) -> Floats:
+    clipped: Floats = np.clip(predictions, rules.scale_min, rules.scale_max)
+    return clipped

@@ -1,0 +1,87 @@
+"""What is known of all items together: how many rated each, and how. Derived from the stored histories, soft state.
+
+A scan at the start counts every stored history once, in point id order; from then on the folds' differences keep the
+figures up. A user that the scan has not reached yet is left to it, so nobody counts twice.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from recommender.item_index import Dense, ItemIndex
+from recommender.profile import Floats, History, UserState
+
+
+class ItemStatistics:
+    """Number and sum of ratings per item, in arrays by dense item number."""
+
+    def __init__(self, index: ItemIndex) -> None:
+        self._index = index
+        self._counts: Floats = np.zeros(1024)
+        self._sums: Floats = np.zeros(1024)
+        self._total = 0
+        self._total_sum = 0.0
+
+    @property
+    def counts(self) -> Floats:
+        """Ratings per item, shape (len(index),)."""
+        self._fit()
+        return self._counts[: len(self._index)]
+
+    @property
+    def global_mean(self) -> float:
+        """The mean of all ratings, 0 without any."""
+        return self._total_sum / self._total if self._total else 0.0
+
+    def item_bias(self, dense: Dense, damping: float) -> Floats:
+        """b_i = Σ(r − μ) / (n + damping) per item, shape of `dense` (Koren 2010, "Factor in the Neighbors", eq. 2)."""
+        self._fit()
+        counts = self._counts[dense]
+        bias: Floats = (self._sums[dense] - counts * self.global_mean) / (counts + damping)
+        return bias
+
+    def add(self, history: History) -> None:
+        """Count a history."""
+        self._count(history, 1)
+
+    def remove(self, history: History) -> None:
+        """Take a counted history back."""
+        self._count(history, -1)
+
+    def _count(self, history: History, sign: int) -> None:
+        rated = history.rated()
+        if not len(rated):
+            return
+        dense = self._index.dense(rated.items)
+        self._fit()
+        self._counts[dense] += sign
+        self._sums[dense] += sign * rated.ratings
+        self._total += sign * len(rated)
+        self._total_sum += sign * float(rated.ratings.sum())
+
+    def _fit(self) -> None:
+        missing = len(self._index) - len(self._counts)
+        if missing > 0:
+            room = np.zeros(max(missing, len(self._counts)))
+            self._counts = np.concatenate((self._counts, room))
+            self._sums = np.concatenate((self._sums, room))
+
+
+class StatisticsScan:
+    """Fills statistics from a store slice by slice; `next_id` is where the following slice begins (None: done)."""
+
+    def __init__(self, statistics: ItemStatistics) -> None:
+        self.next_id: int | None = 0
+        self._statistics = statistics
+
+    def take(self, states: Iterable[tuple[int, UserState]], next_id: int | None) -> None:
+        """Count a slice that began at `next_id` of before."""
+        for _, state in states:
+            self._statistics.add(state.history)
+        self.next_id = next_id
+
+    def changed(self, identity: int, before: History, after: History) -> None:
+        """A stored history changed: count the difference, unless the scan is yet to reach the user."""
+        if self.next_id is None or identity < self.next_id:
+            self._statistics.remove(before)
+            self._statistics.add(after)
