@@ -1,0 +1,1 @@
+"""The service: Kafka in, state in Qdrant, lists out."""

@@ -1,0 +1,163 @@
+"""The composition root: the one module that knows every concrete class."""
+
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+from consumers.cluster import Cluster, Topic, check_topics
+from consumers.handler import Door, Handler
+from consumers.health import Health, HealthServer
+from consumers.lists import ListWriter
+from consumers.membership import Membership
+from consumers.metrics import Metrics
+from consumers.settings import Settings
+from consumers.settings_mapping import history_limits, ranking_rules, store_settings, wire_rules
+from consumers.source import KafkaSource, SourceOptions
+from consumers.stores.edge import EdgeStore
+from consumers.stores.server import ServerStore
+from consumers.stores.server_connection import ServerOptions
+from consumers.titles import item_cards
+from consumers.user_states import StateRules, UserStates
+from consumers.watchdog import Watchdog
+from consumers.worker import Parts, Surroundings, Worker, WorkerLimits
+from producers.sink import SinkOptions, TransactionalSink
+from recommender.recommender import Recommender
+from recommender.store import Store
+from schemas.decode import decoder_for
+
+AcceptedGaps = dict[str, list[int]]
+
+
+def clock_ms() -> int:
+    """Now, in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the settings name.
+
+    Raises:
+        StoreError: it cannot be opened, or was made with other settings.
+    """
+    qdrant = settings.qdrant
+    if qdrant.store == "edge":
+        return EdgeStore(settings.edge_folder, store_settings(settings), qdrant.edge_disk_reserve_bytes)
+    return ServerStore(server_options(settings), store_settings(settings))
+
+
+def check_cluster(settings: Settings) -> dict[str, Topic]:
+    """See that Kafka answers and the topics are as they must be; returns them.
+
+    Raises:
+        ClusterError: Kafka does not answer or refuses.
+        TopicsError: a topic is missing or too small.
+    """
+    cluster = Cluster(settings.kafka.client_config(), settings.kafka.request_timeout_s)
+    cluster.check_reachable()
+    inputs, output, dead_letters = settings.input_topics, settings.recommendations_topic, settings.dead_letter_topic
+    found = cluster.topics([*inputs, output, dead_letters])
+    check_topics(found, inputs, output, dead_letters)
+    return found
+
+
+@contextmanager
+def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]:
+    """A worker with everything it needs, let go in the reverse order at the end."""
+    topics = check_cluster(settings)
+    with ExitStack() as stack:
+        around = _surroundings(settings, stack)
+        store = open_store(settings)
+        stack.callback(store.close)
+        sink = TransactionalSink(
+            {
+                **settings.kafka.producer_config(),
+                "message.max.bytes": max(topic.max_message_bytes for topic in topics.values()),
+            },
+            SinkOptions(
+                settings.transactional_id,
+                settings.limits.transaction_timeout_s,
+                commit_timeout_s=settings.limits.commit_timeout_s,
+            ),
+        )
+        stack.callback(sink.close)
+        rules = ranking_rules(settings)
+        recommender = Recommender(store, rules, settings.limits.neighbour_cache_max_bytes)
+        handler = _handler(settings, store, recommender, around)
+        membership = Membership(store, settings.limits.store_retry_limit_s, handler.drop_caches)
+        membership.partitions_seen({settings.recommendations_topic: topics[settings.recommendations_topic].partitions})
+        source = KafkaSource(
+            {**settings.kafka.consumer_config(), "group.id": settings.group},
+            _source_options(settings, store, accepted_gaps),
+            membership,
+        )
+        stack.callback(source.close)
+        limits = WorkerLimits(settings.limits.store_retry_limit_s, settings.limits.scan_slice_users)
+        around.watchdog.start()
+        stack.callback(around.watchdog.stop)
+        yield Worker(Parts(source, sink, store, handler, recommender), limits, around)
+
+
+def run(settings: Settings, accepted_gaps: AcceptedGaps) -> None:
+    """Run a worker until SIGTERM or SIGINT."""
+    with service(settings, accepted_gaps) as worker:
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            worker.stop()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        worker.run()
+
+
+def server_options(settings: Settings) -> ServerOptions:
+    """How to reach the Qdrant server."""
+    qdrant = settings.qdrant
+    return ServerOptions(
+        url=qdrant.url or "",
+        api_key=qdrant.api_key.get_secret_value() if qdrant.api_key else None,
+        collection=settings.collection,
+        timeout_s=qdrant.timeout_s,
+        tls_ca_file=qdrant.ca_file,
+        shards=qdrant.shards,
+        replication_factor=qdrant.replication_factor,
+        write_consistency_factor=qdrant.write_consistency_factor,
+        read_consistency=qdrant.read_consistency,
+    )
+
+
+def _surroundings(settings: Settings, stack: ExitStack) -> Surroundings:
+    metrics, health = Metrics(), Health(settings.limits.step_timeout_s)
+    if settings.http.port is not None:
+        stack.enter_context(HealthServer(settings.http.host, settings.http.port, health, metrics))
+    return Surroundings(metrics, health, Watchdog(settings.limits.step_timeout_s), clock_ms)
+
+
+def _handler(settings: Settings, store: Store, recommender: Recommender, around: Surroundings) -> Handler:
+    rules = ranking_rules(settings)
+    limits = settings.limits
+    origin = f"tastestream/{settings.group}"
+    door = Door(decoder_for("json"), wire_rules(settings), settings.dead_letter_topic, origin)
+    state_rules = StateRules(rules.value, history_limits(settings), limits.own_cache_max_bytes)
+    states = UserStates(store, state_rules, writer=secrets.token_hex(8))
+    lists = ListWriter(
+        settings.recommendations_topic,
+        origin,
+        rules.label(settings.ranking.preset),
+        store.settings.epoch,
+        item_cards(settings.catalogue.titles),
+    )
+    return Handler(door, states, recommender, lists, around.metrics, clock_ms)
+
+
+def _source_options(settings: Settings, store: Store, accepted_gaps: AcceptedGaps) -> SourceOptions:
+    return SourceOptions(
+        settings.input_topics,
+        settings.limits.batch_max_records,
+        settings.limits.poll_timeout_s,
+        settings.kafka.request_timeout_s,
+        must_hold_all_partitions=store.exclusive,
+        accepted_gaps=accepted_gaps,
+    )

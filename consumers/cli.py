@@ -1,0 +1,60 @@
+"""The command line: one entry point, one way for errors to end it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from consumers.commands import topics
+from consumers.commands.context import CommandContext, errors
+from consumers.commands.run import run_command
+from consumers.exit_codes import ExitCode, exit_code_lines
+from consumers.failures import exit_code_of
+
+app = typer.Typer(
+    name="tastestream",
+    help="A Kafka-native streaming recommender on Qdrant sparse vectors.",
+    epilog="Exit codes:\n\n" + "\n\n".join(exit_code_lines()),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback()
+def shared(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file with settings.", dir_okay=False)] = None,
+) -> None:
+    """Ratings in through Kafka, fresh lists out, exactly once in effect."""
+    context.obj = CommandContext(config)
+
+
+app.command("run")(run_command)
+app.add_typer(topics.app, name="topics")
+
+
+def main() -> None:
+    """The console script: every failure is one clear line and a documented exit code."""
+    sys.exit(_ended(sys.argv[1:]))
+
+
+def _ended(arguments: list[str]) -> int:
+    try:
+        app(arguments)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else ExitCode.OK
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the process ends here, with its code
+        return _reported(error)
+    return ExitCode.OK
+
+
+def _reported(error: BaseException) -> ExitCode:
+    code = exit_code_of(error)
+    if code is ExitCode.INTERNAL:
+        structlog.get_logger().error("an internal error", exc_info=error)
+    elif code is not ExitCode.INTERRUPTED:
+        errors.print(f"tastestream: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return code

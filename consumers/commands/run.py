@@ -1,0 +1,35 @@
+"""`tastestream run`: the service."""
+
+from typing import Annotated
+
+import typer
+
+from consumers.app import AcceptedGaps, run
+from consumers.commands.context import settings_of
+from consumers.logs import configure_logs
+
+GapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-gap",
+        metavar="TOPIC:PARTITION",
+        help="Go on although events that the store lacks are gone from this partition; may be repeated.",
+    ),
+]
+
+
+def run_command(context: typer.Context, accept_gap: GapOption = None) -> None:
+    """Consume ratings, keep the store up to date, publish fresh lists; until SIGTERM or Ctrl-C."""
+    settings = settings_of(context)
+    configure_logs(settings.log)
+    run(settings, _accepted_gaps(accept_gap or []))
+
+
+def _accepted_gaps(texts: list[str]) -> AcceptedGaps:
+    gaps: AcceptedGaps = {}
+    for text in texts:
+        topic, _, partition = text.rpartition(":")
+        if not topic or not partition.isdigit():
+            raise typer.BadParameter(f"{text!r} is not TOPIC:PARTITION", param_hint="--accept-gap")
+        gaps.setdefault(topic, []).append(int(partition))
+    return gaps

@@ -1,0 +1,51 @@
+"""`tastestream topics`: the topics and the group as tastestream needs them."""
+
+from typing import Annotated
+
+import typer
+
+from consumers.cluster import Cluster
+from consumers.commands.context import console, print_json, settings_of
+from consumers.exit_codes import ExitCode
+from consumers.settings import Settings
+from consumers.topics import GroupSpec, TopicSpec, differences, group_differences, make, topic_specs
+
+app = typer.Typer(help="The topics and the group's timings.", no_args_is_help=True)
+
+
+@app.command("create")
+def create(
+    context: typer.Context,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 where the cluster differs.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Make the topics (partitions, compaction, retention) and set the group's timings; safe to repeat."""
+    settings = settings_of(context)
+    cluster = Cluster(settings.kafka.client_config(), settings.kafka.request_timeout_s)
+    cluster.check_reachable()
+    specs, group = specs_of(settings), group_of(settings)
+    if check:
+        found = differences(cluster.topics([spec.name for spec in specs]), specs) + group_differences(cluster, group)
+        _print({"differences": found}, found or ["the cluster is as it should be"], json=json)
+        raise typer.Exit(ExitCode.CHECK_FAILED if found else ExitCode.OK)
+    done = make(cluster, specs, group, settings.topics.replication_factor)
+    _print({"done": done}, done, json=json)
+
+
+def specs_of(settings: Settings) -> list[TopicSpec]:
+    """The topics that the settings ask for."""
+    return topic_specs(
+        settings.input_topics, settings.recommendations_topic, settings.dead_letter_topic, settings.topics.partitions
+    )
+
+
+def group_of(settings: Settings) -> GroupSpec:
+    """The group that the settings ask for."""
+    return GroupSpec(settings.group, settings.topics.session_timeout_ms, settings.topics.heartbeat_interval_ms)
+
+
+def _print(document: dict[str, list[str]], lines: list[str], *, json: bool) -> None:
+    if json:
+        print_json(document)
+    else:
+        console.print("\n".join(lines), markup=False, highlight=False)

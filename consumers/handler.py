@@ -1,0 +1,183 @@
+"""Records in, messages out: decode, fold, store, rank. Holds no producer and commits nothing.
+
+A list is published only in the batch that holds, read for the first time, the event that the user's state names as its
+last. So each state is published once, however a replay cuts its batches, and a duplicate whose list was never committed
+still gets it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from consumers.lists import ListWriter
+from consumers.metrics import Metrics
+from consumers.records import Batch, Record
+from consumers.user_states import Transition, UserStates
+from recommender.profile import Change, Forget, Rate, Retract, SetAttributes, Update, UserState
+from recommender.recommender import Recommender
+from schemas.dead_letters import RefusedRecord, dead_letter
+from schemas.decode import Decoded, Decoder, RawRecord, WireRules
+from schemas.events import Event, Forgotten, ProfileChanged, Rated, Retracted
+from schemas.messages import Message
+from schemas.reasons import MalformedRecordError
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What may come in, and where what may not is sent."""
+
+    decode: Decoder
+    rules: WireRules
+    dead_letter_topic: str
+    origin: str
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """A batch after decoding: the events of each user with their records, in topic order, and the dead letters."""
+
+    events: dict[str, list[tuple[Record, Decoded]]] = field(default_factory=dict)
+    refused: list[tuple[Record, MalformedRecordError]] = field(default_factory=list)
+
+
+class Handler:
+    """Handles one batch after the other; after a `StoreUnavailableError` the same batch may be handled again."""
+
+    def __init__(
+        self,
+        door: Door,
+        states: UserStates,
+        recommender: Recommender,
+        lists: ListWriter,
+        metrics: Metrics,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._door = door
+        self._states = states
+        self._recommender = recommender
+        self._lists = lists
+        self._metrics = metrics
+        self._clock_ms = clock_ms
+
+    @property
+    def cached_bytes(self) -> int:
+        """Memory of the users' own states."""
+        return self._states.cache.size_bytes
+
+    def drop_caches(self) -> None:
+        """Forget everything that another process may have changed meanwhile."""
+        self._states.drop_caches()
+
+    def handle(self, batch: Batch) -> list[Message]:
+        """Bring the store up to date with a batch; returns what is to be published with it.
+
+        Raises:
+            StoreUnavailableError: try the same batch again later.
+            StoreError: the store cannot be used as things stand.
+        """
+        with self._metrics.timed("decode"):
+            sorted_ = self._sort(batch.records)
+        first_offsets = batch.first_offsets()
+        with self._metrics.timed("read"):
+            states = self._states.load(list(sorted_.events), list(first_offsets))
+        self._refuse_collisions(sorted_, states)
+        with self._metrics.timed("write"):
+            updates = {user_id: [_update(r, d) for r, d in rows] for user_id, rows in sorted_.events.items()}
+            transitions = self._states.apply(states, updates, first_offsets)
+        with self._metrics.timed("rank"):
+            messages = self._published(sorted_, transitions)
+        return messages + self._dead_letters(sorted_)
+
+    def _sort(self, records: Sequence[Record]) -> _Sorted:
+        sorted_ = _Sorted()
+        unknown_fields = 0
+        for record in records:
+            try:
+                raw = RawRecord(record.key, record.value, record.timestamp_ms)
+                decoded = self._door.decode(raw, self._door.rules)
+            except MalformedRecordError as error:
+                sorted_.refused.append((record, error))
+                continue
+            unknown_fields += decoded.unknown_fields
+            sorted_.events.setdefault(decoded.event.user_id, []).append((record, decoded))
+        self._metrics.unknown_fields(unknown_fields)
+        return sorted_
+
+    def _refuse_collisions(self, sorted_: _Sorted, states: Mapping[str, UserState]) -> None:
+        for user_id, state in states.items():
+            if state.user_id in {None, user_id}:
+                continue
+            error = MalformedRecordError(
+                "user_id_collision", "this user id hashes to the point of another user: give the user another id"
+            )
+            sorted_.refused += [(record, error) for record, _ in sorted_.events.pop(user_id)]
+
+    def _published(self, sorted_: _Sorted, transitions: Mapping[str, Transition]) -> list[Message]:
+        due: list[tuple[Record, Decoded, UserState]] = []
+        tombstones: list[Message] = []
+        for user_id, transition in transitions.items():
+            self._account(user_id, sorted_.events[user_id], transition)
+            naming = _naming(sorted_.events[user_id], transition.after)
+            if naming is None:
+                continue
+            record, decoded = naming
+            if transition.after.user_id is None:
+                tombstones.append(self._lists.tombstone(user_id, transition.after, self._clock_ms()))
+            else:
+                due.append((record, decoded, transition.after))
+        ranked = self._recommender.recommend([(decoded.event.user_id, state) for _, decoded, state in due])
+        now_ms = self._clock_ms()
+        lists = [self._lists.write(*answer, found, now_ms) for answer, found in zip(due, ranked, strict=True)]
+        self._metrics.outcome("list", len(lists))
+        self._metrics.outcome("tombstone", len(tombstones))
+        return lists + tombstones
+
+    def _account(self, user_id: str, events: Sequence[tuple[Record, Decoded]], transition: Transition) -> None:
+        self._recommender.changed(user_id, transition.before.history, transition.after.history)
+        applied = transition.after.count - transition.before.count
+        self._metrics.outcome("applied", min(applied, len(events)))
+        self._metrics.outcome("duplicate", max(0, len(events) - applied))
+
+    def _dead_letters(self, sorted_: _Sorted) -> list[Message]:
+        messages = []
+        for record, error in sorted_.refused:
+            if record.replayed:
+                continue
+            refused = RefusedRecord(
+                record.topic, record.partition, record.offset, record.key, record.value, record.headers
+            )
+            messages.append(
+                dead_letter(self._door.dead_letter_topic, refused, error, self._door.origin, self._clock_ms())
+            )
+            self._metrics.dead_letter(error.reason)
+        return messages
+
+
+def _naming(events: Sequence[tuple[Record, Decoded]], state: UserState) -> tuple[Record, Decoded] | None:
+    """The event that the state names as its last, if it is among these and was not committed before."""
+    for record, decoded in reversed(events):
+        if (record.source, record.offset) == state.last_event:
+            return None if record.replayed else (record, decoded)
+    return None
+
+
+def _update(record: Record, decoded: Decoded) -> Update:
+    return Update(record.source, record.offset, decoded.event.user_id, _change(decoded.event, decoded.at_ms))
+
+
+def _change(event: Event, at_ms: int) -> Change:
+    match event:
+        case Rated():
+            return Rate(_dimension(event.item_id), event.rating, at_ms)
+        case Retracted():
+            return Retract(_dimension(event.item_id), at_ms)
+        case ProfileChanged():
+            return SetAttributes(event.attributes)
+        case Forgotten():
+            return Forget()
+
+
+def _dimension(item_id: int | str) -> int:
+    # String ids get their dimension from the registry; until there is one, the decoder refuses them.
+    if isinstance(item_id, str):
+        raise TypeError(f"the string item id {item_id!r} passed the decoder")
+    return item_id

@@ -1,0 +1,85 @@
+"""Ranked lists to output records."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from consumers.records import Record
+from recommender.profile import UserState, mean_rating
+from recommender.recommender import RankedItem, RankedList
+from schemas.decode import Decoded
+from schemas.messages import Message
+from schemas.recommendations import ListItem, RecommendationList, forgotten_message, list_message
+from schemas.times import format_time
+
+_SCORE_DIGITS = 6
+_RATING_DIGITS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ItemCard:
+    """What an item is called."""
+
+    title: str
+    genres: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListWriter:
+    """Writes the records of `topic`: `ranking` is the label of the rules, `epoch` the store's generation."""
+
+    topic: str
+    origin: str
+    ranking: str
+    epoch: int
+    cards: Mapping[int, ItemCard] = field(default_factory=dict)
+
+    def write(self, record: Record, decoded: Decoded, state: UserState, ranked: RankedList, now_ms: int) -> Message:
+        """The record of a user's list; `record` and `decoded` are the event it answers to."""
+        user_id = decoded.event.user_id
+        rated = state.history.rated()
+        mean = mean_rating(rated)
+        value: RecommendationList = {
+            "schema": 1,
+            "user_id": user_id,
+            "list_id": self._list_id(user_id, state),
+            "tier": ranked.tier,
+            "items": [self._item(item) for item in ranked.items],
+            "ranking": self.ranking,
+            "state": {
+                "epoch": self.epoch,
+                "version": state.count,
+                "num_ratings": len(rated),
+                "avg_rating": mean,
+            },
+            "source": {
+                "topic": record.topic,
+                "topic_id": record.source.rpartition(":")[0],
+                "partition": record.partition,
+                "offset": record.offset,
+                "rated_at": format_time(decoded.at_ms),
+                "event_id": decoded.event.event_id,
+            },
+            "generated_at": format_time(now_ms),
+        }
+        return list_message(self.topic, self.origin, value)
+
+    def tombstone(self, user_id: str, state: UserState, now_ms: int) -> Message:
+        """The record that removes a forgotten user's list."""
+        list_id = f"{self.epoch}.{state.count}"
+        return forgotten_message(self.topic, self.origin, user_id, list_id, format_time(now_ms))
+
+    def _list_id(self, user_id: str, state: UserState) -> str:
+        return f"{user_id}:{self.epoch}.{state.count}"
+
+    def _item(self, ranked: RankedItem) -> ListItem:
+        item: ListItem = {
+            "item_id": ranked.item,
+            "score": round(ranked.score, _SCORE_DIGITS),
+            "predicted_rating": round(ranked.predicted_rating, _RATING_DIGITS),
+            "support": ranked.support,
+        }
+        card = self.cards.get(ranked.item)
+        if card is not None:
+            item["title"] = card.title
+            item["genres"] = list(card.genres)
+        return item

@@ -1,0 +1,147 @@
+"""What the service counts and times, for Prometheus; every metric's name stands here and nowhere else.
+
+Labels come from closed lists, but for topic and partition. A user id is never a label.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Literal, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+
+from schemas.reasons import REASONS, Reason
+
+MetricName = Literal[
+    "tastestream_build",
+    "tastestream_batch_records",
+    "tastestream_step_seconds",
+    "tastestream_outcomes_total",
+    "tastestream_dead_letters_total",
+    "tastestream_freshness_seconds",
+    "tastestream_lag_records",
+    "tastestream_unknown_fields_total",
+    "tastestream_cache_bytes",
+    "tastestream_store_retries_total",
+    "tastestream_producer_restarts_total",
+    "tastestream_assigned_partitions",
+]
+StepName = Literal["decode", "read", "write", "rank", "send", "flush", "commit", "total"]
+Outcome = Literal["applied", "duplicate", "dead_letter", "replayed", "list", "tombstone"]
+CacheName = Literal["own", "neighbours"]
+
+BATCH_BUCKETS_RECORDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+STEP_BUCKETS_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+FRESHNESS_BUCKETS_S = (
+    *(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
+    *(0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
+)
+
+
+class Metrics:
+    """The metrics of one worker, in a registry of their own; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._info("tastestream_build", "What is running").info({"version": _version()})
+        self._batches = self._histogram("tastestream_batch_records", "Records of a batch", BATCH_BUCKETS_RECORDS)
+        self._freshness = self._histogram(
+            "tastestream_freshness_seconds", "From a record's append to its commit", FRESHNESS_BUCKETS_S
+        )
+        steps = self._histogram("tastestream_step_seconds", "Time of a part of a step", STEP_BUCKETS_S, "step")
+        self._steps = {name: steps.labels(name) for name in get_args(StepName)}
+        outcomes = self._counter("tastestream_outcomes_total", "What became of records and users", "outcome")
+        self._outcomes = {name: outcomes.labels(name) for name in get_args(Outcome)}
+        dead_letters = self._counter("tastestream_dead_letters_total", "Records that cannot be used", "reason")
+        self._dead_letters = {reason: dead_letters.labels(reason) for reason in REASONS}
+        caches = self._gauge("tastestream_cache_bytes", "Memory of a cache", "cache")
+        self._caches = {name: caches.labels(name) for name in get_args(CacheName)}
+        self._lags = self._gauge("tastestream_lag_records", "Records not yet read", "topic", "partition")
+        self._unknown_fields = self._counter("tastestream_unknown_fields_total", "Fields that were ignored")
+        self._store_retries = self._counter("tastestream_store_retries_total", "Waits for a store that is away")
+        self._restarts = self._counter("tastestream_producer_restarts_total", "Producers made anew after a failure")
+        self._assigned = self._gauge("tastestream_assigned_partitions", "Partitions this worker holds")
+
+    def batch(self, records: int) -> None:
+        """A batch of this many records was read."""
+        self._batches.observe(records)
+
+    def step(self, name: StepName, seconds: float) -> None:
+        """A part of a step took this long."""
+        self._steps[name].observe(seconds)
+
+    @contextmanager
+    def timed(self, name: StepName) -> Iterator[None]:
+        """Time the block as a part of a step, also when it raises."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.step(name, time.perf_counter() - begun)
+
+    def outcome(self, outcome: Outcome, n: int = 1) -> None:
+        """This is what became of `n` records or users."""
+        self._outcomes[outcome].inc(n)
+
+    def dead_letter(self, reason: Reason) -> None:
+        """A record was refused; counts as an outcome, too."""
+        self._dead_letters[reason].inc()
+        self.outcome("dead_letter")
+
+    def freshness(self, seconds: float) -> None:
+        """From a record's append to the commit of what came of it."""
+        # The broker's clock may be ahead of ours; a negative time would break the histogram's sum.
+        self._freshness.observe(max(0.0, seconds))
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """This many records of a partition are not yet read."""
+        self._lags.labels(topic, str(partition)).set(records)
+
+    def unassigned(self, topic: str, partition: int) -> None:
+        """A partition went to another worker: its lag is no longer ours to tell."""
+        self._lags.remove(topic, str(partition))
+
+    def unknown_fields(self, n: int) -> None:
+        """This many fields were ignored."""
+        self._unknown_fields.inc(n)
+
+    def cache_bytes(self, cache: CacheName, n: int) -> None:
+        """A cache holds this much."""
+        self._caches[cache].set(n)
+
+    def store_retry(self) -> None:
+        """The store is away, and is tried again."""
+        self._store_retries.inc()
+
+    def restarted_producer(self) -> None:
+        """The producer was given up for a new one."""
+        self._restarts.inc()
+
+    def assigned(self, n: int) -> None:
+        """The worker holds this many partitions."""
+        self._assigned.set(n)
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _info(self, name: MetricName, text: str) -> Info:
+        return Info(name, text, registry=self._registry)
+
+    def _counter(self, name: MetricName, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
+
+    def _gauge(self, name: MetricName, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self._registry)
+
+    def _histogram(self, name: MetricName, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("tastestream")
+    except metadata.PackageNotFoundError:
+        return "not installed"

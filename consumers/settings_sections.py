@@ -1,0 +1,158 @@
+"""The settings of everything but Kafka, section by section; every number has its range, and its unit in its name."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from recommender.rules import PRESETS
+from schemas.decode import CatalogueKind
+from schemas.scale import Scale
+
+
+class Section(BaseModel):
+    """A group of settings; frozen, without unknown keys, and silent about values in its errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+
+def _without_login(url: str | None) -> str | None:
+    if url is not None and "@" in urlsplit(url).netloc:
+        raise ValueError("a login does not belong into the address: set qdrant.api_key")
+    return url
+
+
+class QdrantSettings(Section):
+    """Where the state lives."""
+
+    store: Literal["edge", "server"] = "edge"
+    """Qdrant Edge in this process, or a Qdrant server."""
+    edge_path: Path = Path(".tastestream/edge")
+    """Folder of the Edge store."""
+    edge_disk_reserve_bytes: Annotated[int, Field(ge=0)] = 268_435_456
+    """Free space below which the Edge store refuses to write."""
+    url: Annotated[str | None, AfterValidator(_without_login)] = None
+    """Address of the server's gRPC port: http://host:6334 or https://host:6334."""
+    api_key: SecretStr | None = None
+    """API key of the server."""
+    ca_file: Path | None = None
+    """File with the certificates to trust (PEM); none: the system's."""
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 5
+    """How long one request may take."""
+    collection: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,150}$")] = "users"
+    """The collection of users on the server."""
+    shards: Annotated[int, Field(ge=1, le=1_000)] = 1
+    """Shards of a collection that is made."""
+    replication_factor: Annotated[int, Field(ge=1, le=10)] = 1
+    """Replicas of a collection that is made."""
+    write_consistency_factor: Annotated[int, Field(ge=1, le=10)] = 1
+    """Replicas that must confirm a write, of a collection that is made."""
+    read_consistency: Literal["default", "quorum"] = "default"
+    """How many replicas a read asks."""
+
+    @model_validator(mode="after")
+    def _require_an_address(self) -> Self:
+        if self.store == "server" and self.url is None:
+            raise ValueError("store = server needs url, such as http://localhost:6334")
+        return self
+
+
+class CatalogueSettings(Section):
+    """What is rated, and on which scale; fixed in the store at its making."""
+
+    item_ids: CatalogueKind = "integer"
+    """Whether item ids are integers or strings."""
+    scale_min: float = 0.5
+    """The lowest rating."""
+    scale_max: float = 5.0
+    """The highest rating."""
+    refuse_unknown_fields: bool = False
+    """Make an event with an unknown field a dead letter, instead of ignoring the field."""
+    titles: str | None = None
+    """A MovieLens dataset to take titles from (folder or zip), or "bundled"; none: lists without titles."""
+
+    @model_validator(mode="after")
+    def _require_a_scale(self) -> Self:
+        Scale(self.scale_min, self.scale_max)
+        return self
+
+
+def _known_preset(name: str) -> str:
+    if name not in PRESETS:
+        raise ValueError(f"there is no such preset; there are: {', '.join(PRESETS)}")
+    return name
+
+
+class RankingSettings(Section):
+    """How lists are made."""
+
+    preset: Annotated[str, AfterValidator(_known_preset)] = "default"
+    """The named set of rules."""
+    list_length: Annotated[int, Field(ge=1, le=500)] = 50
+    """Items of a list."""
+    neighbours: Annotated[int, Field(ge=1, le=1_000)] = 100
+    """Nearest users that vote."""
+
+
+class LimitSettings(Section):
+    """A limit on everything."""
+
+    batch_max_records: Annotated[int, Field(ge=1, le=100_000)] = 500
+    """Records of one step."""
+    poll_timeout_s: Annotated[float, Field(gt=0, le=0.25)] = 0.2
+    """How long a poll waits for a record; signals wait as long."""
+    step_timeout_s: Annotated[float, Field(ge=1, le=3_600)] = 60
+    """After how long in one step the process ends itself, so that a restart replays it."""
+    commit_timeout_s: Annotated[float, Field(ge=1, le=3_600)] = 30
+    """How long a commit is tried before the producer is replaced."""
+    transaction_timeout_s: Annotated[float, Field(ge=1, le=900)] = 15
+    """After how long the brokers abort the transaction of a worker that died."""
+    store_retry_limit_s: Annotated[float, Field(ge=0, le=86_400)] = 120
+    """How long a store may be away before the worker stops."""
+    shutdown_timeout_s: Annotated[float, Field(ge=1, le=600)] = 20
+    """How long the step in hand may take after SIGTERM."""
+    history_max_entries: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+    """Entries kept per user; older ones leave mean and vector, but stay seen."""
+    seen_max_items: Annotated[int, Field(ge=0, le=1_000_000)] = 20_000
+    """Ids kept per user of items that fell out of the history."""
+    own_cache_max_bytes: Annotated[int, Field(ge=0)] = 67_108_864
+    """Memory for the states of users who rate."""
+    neighbour_cache_max_bytes: Annotated[int, Field(ge=0)] = 268_435_456
+    """Memory for the histories of neighbours."""
+    scan_slice_users: Annotated[int, Field(ge=1, le=100_000)] = 500
+    """Stored users that are counted for popularity between two polls, when a worker starts."""
+
+    @model_validator(mode="after")
+    def _require_room_for_the_commit(self) -> Self:
+        if self.commit_timeout_s >= self.step_timeout_s:
+            raise ValueError("commit_timeout_s must lie below step_timeout_s: the commit is part of the step")
+        return self
+
+
+def _none_if_off(value: Any) -> Any:
+    return None if isinstance(value, str) and value.lower() in {"off", "none"} else value
+
+
+class HttpSettings(Section):
+    """Where metrics and health are served."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Address to listen on; whoever reaches it may read."""
+    port: Annotated[Annotated[int, Field(ge=0, le=65_535)] | None, BeforeValidator(_none_if_off)] = 9464
+    """Port to listen on; 0: any that is free, "off": none."""
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+class LogSettings(Section):
+    """What is logged, to standard error."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
+    """The least level that is logged; user ids appear at debug alone."""
+    format: Annotated[Literal["auto", "console", "json"], BeforeValidator(_lower)] = "auto"
+    """Lines for people or for programs; auto: for people where standard error is a terminal."""

@@ -1,0 +1,270 @@
+"""The Kafka source: batches in, with everything the delivery guarantee needs to know about where they came from.
+
+- The group protocol is KIP-848 with dynamic membership; partitions come and go in callbacks inside `poll`.
+- Nothing is committed here. Every partition begins where `starting_position` says, never where a reset policy would.
+- Offsets carry the topic id: a topic that is deleted and made again begins at 0 again, and is another source.
+- `poll(t)`, then `consume(n − 1, 0)`: `consume(n, t)` alone would wait for n records or the whole t.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+from confluent_kafka import (
+    OFFSET_INVALID,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from consumers.records import Assigned, Batch, GapError, Position, Record, starting_position
+
+_REFUSALS = frozenset(
+    {
+        KafkaError._AUTHENTICATION,  # noqa: SLF001  # librdkafka's own codes are named so
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+
+
+class SourceError(Exception):
+    """Kafka cannot be read as things stand; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """What to consume, how much at a time; `accepted_gaps`: partitions by topic whose lost events are skipped."""
+
+    topics: tuple[str, ...]
+    batch_max_records: int = 500
+    poll_timeout_s: float = 0.2
+    request_timeout_s: float = 10.0
+    must_hold_all_partitions: bool = False
+    all_partitions_timeout_s: float = 90.0
+    accepted_gaps: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+class Listener(Protocol):
+    """What the source asks and tells as partitions come and go, in callbacks inside `poll`."""
+
+    def markers(self, sources: Sequence[str]) -> Mapping[str, int]:
+        """The store's markers of sources."""
+
+    def partitions_seen(self, counts: Mapping[str, int]) -> None:
+        """Check and remember the partition counts of topics."""
+
+    def partitions_changed(self) -> None:
+        """Partitions came or went: whatever was cached may be stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    source: str
+    position: Position
+
+
+class KafkaSource:
+    """Reads the input topics as a member of the group."""
+
+    def __init__(self, properties: Mapping[str, Any], options: SourceOptions, listener: Listener) -> None:
+        self._options = options
+        self._listener = listener
+        self._held: dict[tuple[str, int], _Held] = {}
+        self._total = 0
+        self._incomplete_since: float | None = time.monotonic()
+        self._admin = AdminClient(_admin_properties(properties))
+        self._consumer = Consumer(
+            {
+                **properties,
+                "group.protocol": "consumer",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 100,
+            }
+        )
+        self._consumer.subscribe(
+            list(options.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    @property
+    def held(self) -> frozenset[tuple[str, int]]:
+        """The partitions held now, as (topic, partition)."""
+        return frozenset(self._held)
+
+    @property
+    def replaying(self) -> bool:
+        """Whether any held partition is still behind what was committed."""
+        return any(self._next(key) < held.position.committed for key, held in self._held.items())
+
+    def poll(self) -> Batch:
+        """The next records, or an empty batch after `poll_timeout_s`.
+
+        Raises:
+            GapError: events that the store lacks are gone from a topic.
+            SourceError: Kafka refuses, or this process must hold all partitions and does not get them.
+        """
+        first = self._consumer.poll(self._options.poll_timeout_s)
+        rest = self._consumer.consume(self._options.batch_max_records - 1, 0) if first is not None else []
+        metadata = self._consumer.consumer_group_metadata()
+        self._check_complete()
+        messages = [] if first is None else [first, *rest]
+        return Batch([r for message in messages if (r := self._record(message)) is not None], metadata)
+
+    def keep_alive(self) -> None:
+        """Stay in the group without taking records: partitions are paused around one poll."""
+        partitions = [TopicPartition(*key) for key in self._held]
+        self._consumer.pause(partitions)
+        message = self._consumer.poll(self._options.poll_timeout_s)
+        if message is not None and (error := message.error()) is not None:
+            self._check_error(error)
+        if not self._incomplete():
+            self._consumer.resume([TopicPartition(*key) for key in self._held])
+
+    def rewind(self) -> None:
+        """Go back, in every held partition, to where the group's committed offsets and the markers say."""
+        keys = list(self._held)
+        for key, held in self._located(keys).items():
+            self._held[key] = held
+            self._consumer.seek(TopicPartition(*key, held.position.start))
+
+    def lags(self) -> dict[tuple[str, int], int]:
+        """Records between here and the end of each held partition, as far as known without asking the broker."""
+        lags: dict[tuple[str, int], int] = {}
+        for key in self._held:
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
+            if high >= 0:
+                lags[key] = max(0, high - self._next(key))
+        return lags
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _next(self, key: tuple[str, int]) -> int:
+        position: int = self._consumer.position([TopicPartition(*key)])[0].offset
+        return self._held[key].position.start if position == OFFSET_INVALID else position
+
+    def _record(self, message: Message) -> Record | None:
+        if (error := message.error()) is not None:
+            self._check_error(error)
+            return None
+        key = (cast("str", message.topic()), cast("int", message.partition()))
+        offset = cast("int", message.offset())
+        held = self._held.get(key)
+        if held is None:
+            # A partition that was revoked inside the very poll that returned its records: they are its new owner's.
+            return None
+        kind, timestamp = message.timestamp()
+        return Record(
+            topic=key[0],
+            partition=key[1],
+            offset=offset,
+            source=held.source,
+            key=message.key(),
+            value=message.value(),
+            headers=tuple(cast("list[tuple[str, bytes | None]]", message.headers() or [])),
+            timestamp_ms=None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
+            replayed=offset < held.position.committed,
+        )
+
+    def _check_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001  # librdkafka's own codes are named so
+            raise GapError(
+                f"a partition's next event is gone from its topic ({error.str()}): it was deleted before it was read; "
+                "start the worker again and it says how many are lost"
+            )
+        if error.code() in {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}:  # noqa: SLF001  # as above
+            raise SourceError(
+                "the brokers do not speak the consumer group protocol of KIP-848: Kafka 4.0 or later is needed "
+                f"(or group.coordinator.rebalance.protocols excludes it): {error.str()}"
+            )
+        if error.fatal() or error.code() in _REFUSALS:
+            raise SourceError(f"Kafka refuses: {error.str()}")
+
+    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        located = self._located([(tp.topic, tp.partition) for tp in partitions])
+        self._held |= located
+        self._listener.partitions_changed()
+        self._consumer.incremental_assign([TopicPartition(*key, held.position.start) for key, held in located.items()])
+        self._hold_back()
+
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._let_go(partitions)
+        self._consumer.incremental_unassign(partitions)
+        self._hold_back()
+
+    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._let_go(partitions)
+        self._consumer.incremental_unassign(partitions)
+
+    def _let_go(self, partitions: Iterable[TopicPartition]) -> None:
+        for partition in partitions:
+            self._held.pop((partition.topic, partition.partition), None)
+        self._listener.partitions_changed()
+
+    def _located(self, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], _Held]:
+        ids = self._topic_ids()
+        sources = {key: f"{ids[key[0]]}:{key[1]}" for key in keys}
+        markers = self._listener.markers(list(sources.values()))
+        timeout_s = self._options.request_timeout_s
+        located: dict[tuple[str, int], _Held] = {}
+        for committed in self._consumer.committed([TopicPartition(*key) for key in keys], timeout_s) if keys else ():
+            if committed.error is not None:
+                raise SourceError(f"the committed offset of {committed.topic} cannot be read: {committed.error.str()}")
+            key = (committed.topic, committed.partition)
+            low, _ = self._consumer.get_watermark_offsets(TopicPartition(*key), timeout_s)
+            offset = None if committed.offset < 0 else committed.offset
+            assigned = Assigned(*key, sources[key], offset, low, markers.get(sources[key]))
+            located[key] = _Held(sources[key], starting_position(assigned, self._options.accepted_gaps))
+        return located
+
+    def _topic_ids(self) -> dict[str, str]:
+        # Asked anew at every assignment: a topic may have been deleted and made again meanwhile.
+        timeout_s = self._options.request_timeout_s
+        futures = self._admin.describe_topics(TopicCollection(list(self._options.topics)), request_timeout=timeout_s)
+        try:
+            found = {name: future.result(timeout_s) for name, future in futures.items()}
+        except KafkaException as error:
+            raise SourceError(f"the input topics cannot be described: {error.args[0].str()}") from error
+        counts = {name: len(topic.partitions) for name, topic in found.items()}
+        self._total = sum(counts.values())
+        self._listener.partitions_seen(counts)
+        return {name: str(topic.topic_id) for name, topic in found.items()}
+
+    def _incomplete(self) -> bool:
+        return self._options.must_hold_all_partitions and len(self._held) < self._total
+
+    def _hold_back(self) -> None:
+        """A store of one owner must not take some partitions while another worker takes the rest."""
+        partitions = [TopicPartition(*key) for key in self._held]
+        if self._incomplete():
+            self._consumer.pause(partitions)
+            self._incomplete_since = self._incomplete_since or time.monotonic()
+        else:
+            self._consumer.resume(partitions)
+            self._incomplete_since = None
+
+    def _check_complete(self) -> None:
+        limit_s = self._options.all_partitions_timeout_s
+        if not self._incomplete() or self._incomplete_since is None:
+            return
+        if time.monotonic() - self._incomplete_since > limit_s:
+            raise SourceError(
+                f"this worker holds {len(self._held)} of {self._total} partitions after {limit_s:g} s, and a Qdrant "
+                "Edge store needs all of them in one worker: stop the other workers of the group, or use a Qdrant "
+                "server (qdrant.store = server)"
+            )
+
+
+def _admin_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in properties.items() if not name.startswith("group.")}

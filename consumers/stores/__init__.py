@@ -1,0 +1,1 @@
+"""The store adapters: the only place that imports a Qdrant library."""

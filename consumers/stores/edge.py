@@ -1,0 +1,253 @@
+"""Qdrant Edge in this process: one shard in one folder, owned by one process that holds all partitions.
+
+Edge validates nothing and fsyncs only in `flush`. So vectors come validated (`SparseVector`), and free space is
+checked before every write: a full disk ends the process with SIGBUS, which nothing can catch.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+from uuid import UUID
+
+import qdrant_edge as engine
+
+from consumers.stores.points import (
+    HISTORY,
+    TAG,
+    Payload,
+    is_user,
+    marker_offset,
+    marker_payload,
+    settings_payload,
+    stored_settings,
+    user_payload,
+    user_state,
+)
+from recommender.packing import unpack_history
+from recommender.profile import History
+from recommender.store import (
+    NeighbourQuery,
+    Neighbours,
+    Page,
+    Snapshot,
+    StateWrite,
+    StoreError,
+    StoreFullError,
+    StoreMismatchError,
+    StoreSettings,
+    UserWrite,
+    marker_id,
+    point_id,
+    settings_id,
+)
+
+DISK_RESERVE_BYTES = 256 * 1024 * 1024
+
+
+class EdgeStore:
+    """A store in a folder of this machine."""
+
+    exclusive = True
+
+    def __init__(self, folder: Path, settings: StoreSettings, disk_reserve_bytes: int = DISK_RESERVE_BYTES) -> None:
+        """Open the store in `folder`, or make it there.
+
+        Raises:
+            StoreMismatchError: it was made with other settings.
+            StoreError: another process holds it, or it cannot be opened.
+        """
+        self._folder = folder
+        self._reserve_bytes = disk_reserve_bytes
+        self._vector = settings.value_rule
+        self._shard = _open_shard(folder, self._vector)
+        try:
+            self.settings = self._own_settings(settings)
+        except BaseException:
+            self._shard.close()
+            raise
+
+    def read(self, user_ids: Sequence[str], sources: Sequence[str]) -> Snapshot:
+        """See `Store.read`."""
+        users = {point_id(user_id): user_id for user_id in user_ids}
+        markers = {marker_id(source): source for source in sources}
+        with _engine_errors("read"):
+            records = self._shard.retrieve([*users, *markers], with_payload=True, with_vector=False)
+        found = _payloads(records)
+        return Snapshot(
+            {users[i]: user_state(payload) for i, payload in found.items() if i in users},
+            {markers[i]: marker_offset(payload) for i, payload in found.items() if i in markers},
+        )
+
+    def write(self, request: StateWrite) -> None:
+        """See `Store.write`."""
+        self._check_space()
+        updated = [write for write in request.users if write.tags]
+        inserted = [write for write in request.users if write.missing]
+        markers = [
+            engine.Point(marker_id(source), {}, marker_payload(source, offset))
+            for source, offset in request.markers.items()
+        ]
+        with _engine_errors("write"):
+            if markers:
+                self._shard.update(engine.UpdateOperation.upsert_points(markers))
+            if updated:
+                self._shard.update(self._conditional(updated))
+            if inserted:
+                self._shard.update(
+                    engine.UpdateOperation.upsert_points(
+                        [self._point(write) for write in inserted], update_mode=engine.UpdateMode.InsertOnly
+                    )
+                )
+
+    def _conditional(self, writes: Sequence[UserWrite]) -> engine.UpdateOperation:
+        tags = sorted(frozenset().union(*(write.tags for write in writes)))
+        return engine.UpdateOperation.upsert_points(
+            [self._point(write) for write in writes],
+            condition=engine.Filter(must=[engine.FieldCondition(TAG, match=engine.MatchAny(tags))]),
+            update_mode=engine.UpdateMode.UpdateOnly,
+        )
+
+    def _point(self, write: UserWrite) -> engine.Point:
+        vector: dict[str, engine.NamedVector] = {}
+        if write.vector is not None:
+            indices, values = write.vector.indices.tolist(), write.vector.values.tolist()
+            vector[self._vector] = engine.SparseVector(indices, values)
+        return engine.Point(point_id(write.user_id), vector, user_payload(write.state))
+
+    def nearest(self, queries: Sequence[NeighbourQuery]) -> list[Neighbours]:
+        """See `Store.nearest`."""
+        requests = [self._query(query) for query in queries]
+        with _engine_errors("query"):
+            if len(requests) == 1:
+                answers = [self._shard.query(requests[0])]
+            else:
+                answers = self._shard.query_batch(engine.QueryBatchRequest(requests))
+        return [_neighbours(found, query) for found, query in zip(answers, queries, strict=True)]
+
+    def _query(self, query: NeighbourQuery) -> engine.QueryRequest:
+        vector = engine.SparseVector(query.vector.indices.tolist(), query.vector.values.tolist())
+        return engine.QueryRequest(
+            limit=query.limit + 1,
+            query=engine.Query.Nearest(vector, using=self._vector),
+            with_payload=False,
+            with_vector=False,
+            score_threshold=0.0,
+        )
+
+    def histories(self, ids: Sequence[int]) -> Mapping[int, History]:
+        """See `Store.histories`."""
+        with _engine_errors("read histories"):
+            records = self._shard.retrieve(list(ids), with_payload=[HISTORY], with_vector=False)
+        return {i: unpack_history(payload[HISTORY]) for i, payload in _payloads(records).items() if payload}
+
+    def scan(self, from_id: int | None, limit: int) -> Page:
+        """See `Store.scan`."""
+        request = engine.ScrollRequest(offset=from_id, limit=limit, with_payload=True, with_vector=False)
+        with _engine_errors("scan"):
+            records, next_id = self._shard.scroll(request)
+        states = [(i, user_state(payload)) for i, payload in _payloads(records).items() if is_user(payload)]
+        return Page(states, None if next_id is None else _number(next_id))
+
+    def flush(self) -> None:
+        """See `Store.flush`.
+
+        Raises:
+            StoreFullError: less than the reserve is free on the disk.
+        """
+        self._check_space()
+        with _engine_errors("flush"):
+            self._shard.flush()
+
+    def remember_partitions(self, partitions: Mapping[str, int]) -> None:
+        """See `Store.remember_partitions`."""
+        merged = self.settings.with_partitions(partitions)
+        if merged != self.settings:
+            self.settings = merged
+            self._write_settings()
+
+    def optimize(self) -> None:
+        """Let the engine tidy its segments; blocks while it does."""
+        with _engine_errors("optimize"):
+            self._shard.optimize()
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        with _engine_errors("close"):
+            self._shard.flush()
+            self._shard.close()
+
+    def _own_settings(self, wanted: StoreSettings) -> StoreSettings:
+        with _engine_errors("read settings"):
+            records = self._shard.retrieve([settings_id()], with_payload=True, with_vector=False)
+        if records:
+            stored = stored_settings(records[0].payload or {})
+            wanted.refuse_others(stored, str(self._folder))
+            return stored
+        if self._shard.info().points_count:
+            raise StoreMismatchError(f"the Qdrant Edge shard at {self._folder} holds points but is no store of ours")
+        self.settings = wanted
+        self._write_settings()
+        return wanted
+
+    def _write_settings(self) -> None:
+        payload: Payload = settings_payload(self.settings)
+        with _engine_errors("write settings"):
+            self._shard.update(engine.UpdateOperation.upsert_points([engine.Point(settings_id(), {}, payload)]))
+            self._shard.flush()
+
+    def _check_space(self) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if free < self._reserve_bytes:
+            raise StoreFullError(
+                f"only {free // 2**20} MiB are free at {self._folder}, under the reserve of "
+                f"{self._reserve_bytes // 2**20} MiB (qdrant.edge_disk_reserve_bytes): make room, then start again"
+            )
+
+
+def _neighbours(found: Sequence[engine.ScoredPoint], query: NeighbourQuery) -> Neighbours:
+    others = (point for point in found if point.id != query.excluding and point.score > 0)
+    rows = [(cast("int", point.id), point.score, point.version) for point in others][: query.limit]
+    return Neighbours([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+
+
+def _payloads(records: Sequence[engine.Record]) -> dict[int, Payload]:
+    return {_number(record.id): record.payload or {} for record in records}
+
+
+def _number(identity: int | UUID | str) -> int:
+    if not isinstance(identity, int):
+        raise StoreMismatchError(f"the store holds a point {identity}, which is none of ours: give it its own folder")
+    return identity
+
+
+def _open_shard(folder: Path, vector: str) -> engine.EdgeShard:
+    config = engine.EdgeConfig(sparse_vectors={vector: engine.EdgeSparseVectorParams()})
+    try:
+        if (folder / "edge_config.json").exists():
+            return engine.EdgeShard.load(str(folder))
+        folder.mkdir(parents=True, exist_ok=True)
+        return engine.EdgeShard.create(str(folder), config)
+    except Exception as error:
+        if "WouldBlock" in str(error):
+            raise StoreError(
+                f"another process holds the store at {folder}: Qdrant Edge serves one process; stop the other one, "
+                "or give this one its own folder (qdrant.edge_path)"
+            ) from error
+        raise StoreError(f"the store at {folder} cannot be opened: {error}") from error
+
+
+@contextmanager
+def _engine_errors(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        raise StoreError(f"Qdrant Edge could not {doing}: {error}") from error
+    except BaseException as error:
+        # The engine's panics are no `Exception`, so that nobody swallows them; here they end the worker cleanly.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise StoreError(f"Qdrant Edge panicked while it tried to {doing}: {error}") from error

@@ -1,0 +1,97 @@
+"""gRPC messages of a Qdrant server, built and read without qdrant-client's models, which halve the throughput."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import qdrant_client.grpc as pb
+from qdrant_client.conversions.conversion import grpc_to_payload, payload_to_grpc
+
+from consumers.stores.points import TAG, Payload, user_payload
+from consumers.stores.server_connection import ReadConsistency
+from recommender.store import NeighbourQuery, Neighbours, UserWrite, point_id
+from recommender.vector import SparseVector
+
+EVERYTHING = pb.WithPayloadSelector(enable=True)
+_TAG_ONLY = pb.WithPayloadSelector(include=pb.PayloadIncludeSelector(fields=[TAG]))
+_CONSISTENCY = {"default": None, "quorum": pb.ReadConsistency(type=pb.ReadConsistencyType.Quorum)}
+_STRONG = pb.WriteOrdering(type=pb.WriteOrderingType.Strong)
+
+
+def only_fields(*names: str) -> pb.WithPayloadSelector:
+    """Ask for some fields of the payload."""
+    return pb.WithPayloadSelector(include=pb.PayloadIncludeSelector(fields=names))
+
+
+def consistency(name: ReadConsistency) -> pb.ReadConsistency | None:
+    """How many replicas have to agree on what is read."""
+    return _CONSISTENCY[name]
+
+
+def plain_point(identity: int, payload: Payload) -> pb.PointStruct:
+    """A point without vector."""
+    return pb.PointStruct(id=pb.PointId(num=identity), payload=payload_to_grpc(payload))
+
+
+def user_point(write: UserWrite, vector_name: str) -> pb.PointStruct:
+    """A user's point, with a vector where there is one."""
+    point = plain_point(point_id(write.user_id), user_payload(write.state))
+    if write.vector is not None:
+        point.vectors.vectors.vectors[vector_name].sparse.CopyFrom(_sparse(write.vector))
+    return point
+
+
+def upsert(points: Sequence[pb.PointStruct]) -> pb.PointsUpdateOperation:
+    """Write points whatever stands there."""
+    return _upsert(points=points)
+
+
+def update_tagged(points: Sequence[pb.PointStruct], tags: Iterable[int]) -> pb.PointsUpdateOperation:
+    """Write points only where one of the tags stands."""
+    match = pb.Match(integers=pb.RepeatedIntegers(integers=sorted(tags)))
+    condition = pb.Condition(field=pb.FieldCondition(key=TAG, match=match))
+    return _upsert(points=points, update_filter=pb.Filter(must=[condition]), update_mode=pb.UpdateMode.UpdateOnly)
+
+
+def insert_missing(points: Sequence[pb.PointStruct]) -> pb.PointsUpdateOperation:
+    """Write points only where there is none."""
+    return _upsert(points=points, update_mode=pb.UpdateMode.InsertOnly)
+
+
+def update_batch(collection: str, operations: Sequence[pb.PointsUpdateOperation]) -> pb.UpdateBatchPoints:
+    """One ordered request; strong ordering, because weaker ones lose writes without any fault."""
+    return pb.UpdateBatchPoints(collection_name=collection, wait=True, operations=operations, ordering=_STRONG)
+
+
+def nearest_query(collection: str, query: NeighbourQuery, vector_name: str) -> pb.QueryPoints:
+    """Ask for one neighbour more than wanted, as the user's own point may be among them."""
+    return pb.QueryPoints(
+        collection_name=collection,
+        query=pb.Query(nearest=pb.VectorInput(sparse=_sparse(query.vector))),
+        using=vector_name,
+        limit=query.limit + 1,
+        score_threshold=0.0,
+        with_payload=_TAG_ONLY,
+    )
+
+
+def neighbours(found: Iterable[pb.ScoredPoint], query: NeighbourQuery) -> Neighbours:
+    """The answer to a query; the version is the tag, because replicas count their points' versions apart."""
+    rows = [
+        (point.id.num, point.score, point.payload[TAG].integer_value)
+        for point in found
+        if point.id.num != query.excluding and point.score > 0
+    ][: query.limit]
+    return Neighbours([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+
+
+def payloads(records: Iterable[pb.RetrievedPoint]) -> dict[int, Payload]:
+    """Payloads by point id."""
+    return {record.id.num: grpc_to_payload(record.payload) for record in records}
+
+
+def _upsert(**fields: Any) -> pb.PointsUpdateOperation:
+    return pb.PointsUpdateOperation(upsert=pb.PointsUpdateOperation.PointStructList(**fields))
+
+
+def _sparse(vector: SparseVector) -> pb.SparseVector:
+    return pb.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())

@@ -1,0 +1,109 @@
+"""The collection on a server and the point in it that holds the store's settings; several workers may start at once."""
+
+import grpc
+from qdrant_client import models
+
+from consumers.stores.points import settings_payload, settings_tag, stored_settings
+from consumers.stores.server_connection import Connection, ServerOptions, refuse_unsafe_replication
+from consumers.stores.server_messages import EVERYTHING, insert_missing, plain_point, update_tagged
+from consumers.stores.server_points import ServerPoints
+from recommender.store import StoreError, StoreMismatchError, StoreSettings, StoreUnavailableError, settings_id
+
+ATTEMPTS_MAX = 10
+
+
+def open_collection(connection: Connection, options: ServerOptions, vector_name: str) -> None:
+    """Make the collection where there is none.
+
+    Raises:
+        StoreError: its replication, wanted or found, is not safe.
+    """
+    reads = options.read_consistency
+    with connection.errors(f"look for collection {options.collection!r}"):
+        exists = connection.models.collection_exists(options.collection)
+    if not exists:
+        refuse_unsafe_replication(options.replication_factor, options.write_consistency_factor, reads)
+        _create(connection, options, vector_name)
+    params = _params(connection, options)
+    try:
+        refuse_unsafe_replication(params.replication_factor or 1, params.write_consistency_factor or 1, reads)
+    except StoreError as error:
+        raise StoreError(f"collection {options.collection!r} at {connection.place}: {error}") from None
+
+
+def _create(connection: Connection, options: ServerOptions, vector_name: str) -> None:
+    with connection.errors(f"create collection {options.collection!r}"):
+        try:
+            connection.models.create_collection(
+                options.collection,
+                vectors_config={},
+                sparse_vectors_config={vector_name: models.SparseVectorParams()},
+                shard_number=options.shards,
+                replication_factor=options.replication_factor,
+                write_consistency_factor=options.write_consistency_factor,
+            )
+        except grpc.RpcError:
+            # Another worker that starts at the same moment may have been faster.
+            if not connection.models.collection_exists(options.collection):
+                raise
+
+
+def _params(connection: Connection, options: ServerOptions) -> models.CollectionParams:
+    with connection.errors(f"read how collection {options.collection!r} was made"):
+        return connection.models.get_collection(options.collection).config.params
+
+
+def open_settings(
+    connection: Connection, options: ServerOptions, points: ServerPoints, wanted: StoreSettings
+) -> StoreSettings:
+    """The settings found in the collection; in an empty one those wanted are written first.
+
+    Raises:
+        StoreMismatchError: they are others, or the collection is none of ours.
+    """
+    place = f"{connection.place}, collection {options.collection!r},"
+    stored = _read(points)
+    if stored is None:
+        if _is_fit(connection, options, wanted.value_rule):
+            point = plain_point(settings_id(), settings_payload(wanted))
+            points.update([insert_missing([point])], "write the settings")
+        stored = _read(points)
+    if stored is None:
+        raise StoreMismatchError(
+            f"the store at {place} is no store of ours: it holds other points, or has no sparse vector "
+            f"{wanted.value_rule!r}; choose another collection"
+        )
+    wanted.refuse_others(stored, place)
+    return stored
+
+
+def add_partitions(points: ServerPoints, known: StoreSettings, partitions: dict[str, int]) -> StoreSettings:
+    """Add partition counts to the stored settings by compare-and-set; returns the settings as stored.
+
+    Raises:
+        StoreMismatchError: a topic has another count in the store.
+        StoreUnavailableError: others changed the settings at each attempt.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        merged = known.with_partitions(partitions)
+        if merged == known:
+            return known
+        point = plain_point(settings_id(), settings_payload(merged))
+        points.update([update_tagged([point], [settings_tag(known)])], "remember partition counts")
+        stored = _read(points)
+        if stored is None:
+            raise StoreMismatchError("the store's settings are gone: somebody deleted them; restore the collection")
+        known = stored
+    raise StoreUnavailableError(f"partition counts could not be remembered in {ATTEMPTS_MAX} attempts: others do too")
+
+
+def _is_fit(connection: Connection, options: ServerOptions, vector_name: str) -> bool:
+    if vector_name not in (_params(connection, options).sparse_vectors or {}):
+        return False
+    with connection.errors("count points"):
+        return connection.models.count(options.collection, exact=True).count == 0
+
+
+def _read(points: ServerPoints) -> StoreSettings | None:
+    found = points.get([settings_id()], EVERYTHING, "read the settings").get(settings_id())
+    return None if found is None else stored_settings(found)

@@ -1,0 +1,89 @@
+"""Reads topics from outside the group, as any consumer of ours would: committed records only, by nobody's offsets."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self, cast
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from consumers.cluster import ClusterError
+
+_BATCH_RECORDS = 10_000
+_POLL_S = 0.2
+
+
+class TopicReader:
+    """A reader of whole topics, without a place in any group; use as a context manager."""
+
+    def __init__(self, properties: Mapping[str, Any], topics: Sequence[str], timeout_s: float) -> None:
+        self._topics = topics
+        self._timeout_s = timeout_s
+        self._consumer = Consumer(
+            {
+                **properties,
+                "group.id": "tastestream-reader",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,
+            }
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def to_the_end(self) -> Iterator[Message]:
+        """Every record that stands in the topics now, in order per partition.
+
+        Raises:
+            ClusterError: the brokers do not answer in time.
+        """
+        unread = set(self._partitions())
+        self._consumer.assign([TopicPartition(*key, OFFSET_BEGINNING) for key in unread])
+        heard_at = time.monotonic()
+        while unread:
+            messages = self._consumer.consume(_BATCH_RECORDS, _POLL_S)
+            if messages:
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at > self._timeout_s:
+                raise ClusterError(f"the brokers sent nothing of {', '.join(self._topics)} for {self._timeout_s:g} s")
+            for message in messages:
+                if _is_record(message):
+                    yield message
+                elif _is_end(message):
+                    unread.discard((cast("str", message.topic()), cast("int", message.partition())))
+
+    def from_now_on(self) -> Iterator[Message | None]:
+        """Every record from now on, as it comes; None when there was none for a moment."""
+        self._consumer.assign([TopicPartition(*key, OFFSET_END) for key in self._partitions()])
+        while True:
+            message = self._consumer.poll(_POLL_S)
+            yield message if message is not None and _is_record(message) else None
+
+    def _partitions(self) -> list[tuple[str, int]]:
+        try:
+            known = self._consumer.list_topics(timeout=self._timeout_s).topics
+        except KafkaException as error:
+            raise ClusterError(f"{', '.join(self._topics)} cannot be read: {error.args[0].str()}") from error
+        missing = [name for name in self._topics if name not in known or known[name].error is not None]
+        if missing:
+            raise ClusterError(f"missing topics: {', '.join(missing)}; make them with `tastestream topics create`")
+        return [(name, partition) for name in self._topics for partition in known[name].partitions]
+
+
+def _is_end(message: Message) -> bool:
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's name
+
+
+def _is_record(message: Message) -> bool:
+    error = message.error()
+    if error is None:
+        return True
+    if error.fatal() or not (error.retriable() or _is_end(message)):
+        raise ClusterError(f"a topic cannot be read: {error.str()}")
+    return False

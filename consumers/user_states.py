@@ -1,0 +1,146 @@
+"""The state protocol: how a batch of updates becomes stored states, whatever fails in between.
+
+- A write is compare-and-set by tag; a tag is unique to one attempt of one writer.
+- The reply never says whether the condition held, so what was written is read back (unless the store is exclusive).
+- After an error every tag tried stays known, and the user is written anew under them until a read shows our own tag.
+- Nothing is cached before it was read back; a redo always reads the store.
+- A source's marker trails one batch: everything at or below it was verified before this batch began.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from recommender.bounded_cache import BoundedCache
+from recommender.profile import NEW_USER, HistoryLimits, Update, UserState, fold
+from recommender.store import StateWrite, Store, StoreRestoredError, StoreUnavailableError, UserWrite
+from recommender.vector import ValueRule, user_vector
+
+ATTEMPTS_MAX = 20
+_STATE_OVERHEAD_BYTES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A user's state before a batch (as loaded) and after it (as stored)."""
+
+    before: UserState
+    after: UserState
+
+
+@dataclass(frozen=True, slots=True)
+class StateRules:
+    """What states are made by: the value rule, how much history is kept, and the cache's size."""
+
+    value: ValueRule
+    limits: HistoryLimits
+    cache_max_bytes: int
+
+
+class UserStates:
+    """Reads and writes states by the protocol above, for one process; `writer` is unique to it."""
+
+    def __init__(self, store: Store, rules: StateRules, writer: str) -> None:
+        self.cache: BoundedCache[str, UserState] = BoundedCache(rules.cache_max_bytes)
+        self._store = store
+        self._rules = rules
+        self._writer = writer
+        self._attempt = 0
+        self._tried: dict[str, frozenset[int]] = {}
+        self._markers: dict[str, int] = {}
+
+    def drop_caches(self) -> None:
+        """Forget what is known of the store, but not which tags were tried: those writes may still land."""
+        self.cache.clear()
+        self._markers.clear()
+
+    def load(self, user_ids: Sequence[str], sources: Sequence[str]) -> dict[str, UserState]:
+        """The states of users, from the cache where it holds them; checks the markers of the sources.
+
+        Raises:
+            StoreRestoredError: a marker stands behind what this process last wrote.
+            StoreError: the store could not be read.
+        """
+        known = {user_id: state for user_id in user_ids if (state := self.cache.get(user_id)) is not None}
+        snapshot = self._store.read([user_id for user_id in user_ids if user_id not in known], sources)
+        self._check_markers(snapshot.markers, sources)
+        return {user_id: known.get(user_id) or snapshot.states.get(user_id, NEW_USER) for user_id in user_ids}
+
+    def apply(
+        self,
+        states: Mapping[str, UserState],
+        updates: Mapping[str, Sequence[Update]],
+        first_offsets: Mapping[str, int],
+    ) -> dict[str, Transition]:
+        """Fold every user's updates into their state, store it, and see that it is stored.
+
+        Args:
+            states: the states as loaded, by user id.
+            updates: per user, in topic order.
+            first_offsets: the batch's first offset by source.
+
+        Raises:
+            StoreUnavailableError: not everything could be confirmed; loading and applying again goes on from there.
+        """
+        markers = {source: first - 1 for source, first in first_offsets.items()}
+        settled: dict[str, UserState] = {}
+        current = {user_id: states[user_id] for user_id in updates}
+        for _ in range(ATTEMPTS_MAX):
+            writes = [write for user_id in current if (write := self._write_of(current[user_id], updates[user_id]))]
+            settled |= current
+            if not writes:
+                return {user_id: Transition(states[user_id], state) for user_id, state in settled.items()}
+            stored = self._write(StateWrite(markers, writes))
+            current = {}
+            for write in writes:
+                if stored[write.user_id].tag == write.state.tag:
+                    settled[write.user_id] = self._confirmed(write.user_id, stored[write.user_id])
+                else:
+                    current[write.user_id] = stored[write.user_id]
+        raise StoreUnavailableError(
+            f"{len(current)} users could not be written in {ATTEMPTS_MAX} attempts: other processes write them too"
+        )
+
+    def _write_of(self, state: UserState, updates: Sequence[Update]) -> UserWrite | None:
+        user_id = updates[0].user_id
+        folded = fold(state, updates, self._rules.limits)
+        tried = self._tried.get(user_id, frozenset())
+        if folded.count == state.count and not tried:
+            return None
+        folded = replace(folded, tag=self._new_tag(folded))
+        self._tried[user_id] = tried | {folded.tag}
+        self.cache.drop(user_id)
+        tags = tried | {state.tag} if state.tag else tried
+        return UserWrite(user_id, folded, user_vector(folded.history, self._rules.value), tags, missing=not state.tag)
+
+    def _write(self, request: StateWrite) -> Mapping[str, UserState]:
+        self._store.write(request)
+        if self._store.exclusive:
+            stored: Mapping[str, UserState] = {write.user_id: write.state for write in request.users}
+        else:
+            snapshot = self._store.read([write.user_id for write in request.users], list(request.markers))
+            stored = {write.user_id: snapshot.states.get(write.user_id, NEW_USER) for write in request.users}
+        self._markers |= request.markers
+        return stored
+
+    def _confirmed(self, user_id: str, state: UserState) -> UserState:
+        del self._tried[user_id]
+        arrays = (state.history.items, state.history.ratings, state.history.rated_at, state.seen)
+        self.cache.put(user_id, state, _STATE_OVERHEAD_BYTES + sum(array.nbytes for array in arrays))
+        return state
+
+    def _new_tag(self, state: UserState) -> int:
+        self._attempt += 1
+        last = state.last_source or ""
+        text = f"{last}|{state.offsets.get(last)}|{self._writer}|{self._attempt}"
+        digest = hashlib.blake2b(text.encode(), digest_size=8, person=b"tastestream.tag").digest()
+        return (int.from_bytes(digest, "big") >> 1) or 1
+
+    def _check_markers(self, markers: Mapping[str, int], sources: Sequence[str]) -> None:
+        for source in sources:
+            written, found = self._markers.get(source), markers.get(source, -1)
+            if written is not None and found < written:
+                raise StoreRestoredError(
+                    f"the store's marker of {source} stands at {found}, this process had written {written}: the store "
+                    "was restored while workers ran; start them again, they replay what is missing"
+                )

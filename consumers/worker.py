@@ -1,0 +1,185 @@
+"""The worker: poll → handle → send → flush state → commit, and with it the whole delivery guarantee.
+
+A step ends in one of three ways: it is committed; it is given up, and everything goes on from the committed offsets;
+or the worker stops before the commit, and a restart replays. A store that is away pauses the worker, which stays in
+its group and tries the same batch again, until `store_retry_limit_s`.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from consumers.handler import Handler
+from consumers.health import Health
+from consumers.metrics import Metrics
+from consumers.records import Batch
+from consumers.source import KafkaSource
+from consumers.watchdog import Watchdog
+from producers.sink import TransactionAbortedError, TransactionalSink
+from recommender.recommender import Recommender
+from recommender.store import Store, StoreUnavailableError
+from schemas.messages import Message
+
+_BACKOFF_FIRST_S = 0.1
+_BACKOFF_MAX_S = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """How long a store may be away, and how many stored users are counted per step until all are."""
+
+    store_retry_limit_s: float = 120.0
+    scan_slice_users: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What watches the worker."""
+
+    metrics: Metrics
+    health: Health
+    watchdog: Watchdog
+    clock_ms: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the worker drives."""
+
+    source: KafkaSource
+    sink: TransactionalSink
+    store: Store
+    handler: Handler
+    recommender: Recommender
+
+
+class Worker:
+    """Runs steps until it is told to stop."""
+
+    def __init__(self, parts: Parts, limits: WorkerLimits, around: Surroundings) -> None:
+        self._parts = parts
+        self._limits = limits
+        self._around = around
+        self._stopping = False
+        self._reported: set[tuple[str, int]] = set()
+
+    def stop(self) -> None:
+        """Finish the step in hand, then return from `run`; safe to call from a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Steps until `stop`.
+
+        Raises:
+            Exception: whatever a step could not deal with; nothing of that step was committed.
+        """
+        while not self._stopping:
+            self.step()
+
+    def step(self) -> None:
+        """One batch, or one short wait for it."""
+        self._around.watchdog.beat()
+        batch = self._parts.source.poll()
+        if batch.records:
+            with self._around.metrics.timed("total"):
+                self._take(batch)
+        self._count_slice()
+        self._report()
+
+    def _take(self, batch: Batch) -> None:
+        self._around.metrics.batch(len(batch.records))
+        messages = self._handled(batch)
+        if messages is None:
+            self._go_back("the batch was given up")
+            return
+        try:
+            self._commit(batch, messages)
+        except TransactionAbortedError as aborted:
+            self._around.metrics.restarted_producer()
+            self._go_back(str(aborted))
+
+    def _handled(self, batch: Batch) -> list[Message] | None:
+        """What to publish; None when the batch is no longer ours to handle."""
+        give_up_at = time.monotonic() + self._limits.store_retry_limit_s
+        wait_s = _BACKOFF_FIRST_S
+        while True:
+            try:
+                return self._parts.handler.handle(batch)
+            except StoreUnavailableError as error:
+                self._around.metrics.store_retry()
+                if time.monotonic() + wait_s > give_up_at:
+                    raise
+                log.warning("the store is away, the worker waits", error=str(error), wait_s=round(wait_s, 2))
+            if not self._waited(wait_s):
+                return None
+            wait_s = min(_BACKOFF_MAX_S, wait_s * 2) * random.uniform(0.5, 1.0)  # noqa: S311  # jitter, no secret
+
+    def _waited(self, wait_s: float) -> bool:
+        """Stay in the group for a while; False when partitions came or went, or the worker is to stop."""
+        held = self._parts.source.held
+        until = time.monotonic() + wait_s
+        while time.monotonic() < until:
+            self._around.watchdog.beat()
+            self._parts.source.keep_alive()
+            if self._stopping or self._parts.source.held != held:
+                return False
+        return True
+
+    def _commit(self, batch: Batch, messages: list[Message]) -> None:
+        parts, metrics = self._parts, self._around.metrics
+        next_offsets = batch.next_offsets()
+        if not next_offsets:
+            with metrics.timed("flush"):
+                parts.store.flush()
+            metrics.outcome("replayed", len(batch.records))
+            return
+        with metrics.timed("send"):
+            parts.sink.begin()
+            parts.sink.send(messages)
+        with metrics.timed("flush"):
+            parts.store.flush()
+        with metrics.timed("commit"):
+            parts.sink.commit(next_offsets, batch.group_metadata)
+        self._measure_freshness(batch)
+
+    def _measure_freshness(self, batch: Batch) -> None:
+        now_ms = self._around.clock_ms()
+        for record in batch.records:
+            if record.timestamp_ms is not None and not record.replayed:
+                self._around.metrics.freshness(max(0, now_ms - record.timestamp_ms) / 1000)
+
+    def _go_back(self, why: str) -> None:
+        log.warning("going on from the committed offsets", why=why)
+        self._parts.handler.drop_caches()
+        if not self._stopping:
+            self._parts.source.rewind()
+
+    def _count_slice(self) -> None:
+        try:
+            self._parts.recommender.scan_slice(self._limits.scan_slice_users)
+        except StoreUnavailableError as error:
+            log.warning("popularity could not be counted now", error=str(error))
+
+    def _report(self) -> None:
+        source, health, metrics = self._parts.source, self._around.health, self._around.metrics
+        health.beat()
+        if not source.held:
+            health.ready(False, "no partitions are assigned")
+        elif source.replaying:
+            health.ready(False, "the store is catching up with what was committed")
+        else:
+            health.ready(True)
+        metrics.assigned(len(source.held))
+        metrics.cache_bytes("own", self._parts.handler.cached_bytes)
+        metrics.cache_bytes("neighbours", self._parts.recommender.cache.size_bytes)
+        lags = source.lags()
+        for topic, partition in self._reported - lags.keys():
+            metrics.unassigned(topic, partition)
+        for (topic, partition), records in lags.items():
+            metrics.lag(topic, partition, records)
+        self._reported = set(lags)

@@ -1,0 +1,1 @@
+"""Programs that write to topics, and the local Kafka broker they write to."""
