@@ -1,11 +1,14 @@
 """The composition root: the one module that knows every concrete class."""
 
+import logging
 import secrets
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
+
+import structlog
 
 from consumers.cluster import Cluster, Topic, check_topics
 from consumers.handler import Door, Handler
@@ -20,6 +23,7 @@ from consumers.stores.edge import EdgeStore
 from consumers.stores.server import ServerStore
 from consumers.stores.server_connection import ServerOptions
 from consumers.titles import item_cards
+from consumers.topics import GroupSpec, TopicSpec, topic_specs
 from consumers.user_states import StateRules, UserStates
 from consumers.watchdog import Watchdog
 from consumers.worker import Parts, Surroundings, Worker, WorkerLimits
@@ -28,7 +32,12 @@ from recommender.recommender import Recommender
 from recommender.store import Store
 from schemas.decode import decoder_for
 
+# librdkafka writes to standard error by itself unless it is given a logger.
+_KAFKA_LOG = logging.getLogger("kafka")
+
 AcceptedGaps = dict[str, list[int]]
+
+log = structlog.get_logger()
 
 
 def clock_ms() -> int:
@@ -63,6 +72,15 @@ def check_cluster(settings: Settings) -> dict[str, Topic]:
     return found
 
 
+def topic_plan(settings: Settings) -> tuple[list[TopicSpec], GroupSpec]:
+    """The topics and the group as the settings ask for them."""
+    topics = settings.topics
+    specs = topic_specs(
+        settings.input_topics, settings.recommendations_topic, settings.dead_letter_topic, topics.partitions
+    )
+    return specs, GroupSpec(settings.group, topics.session_timeout_ms, topics.heartbeat_interval_ms)
+
+
 @contextmanager
 def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]:
     """A worker with everything it needs, let go in the reverse order at the end."""
@@ -74,6 +92,7 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         sink = TransactionalSink(
             {
                 **settings.kafka.producer_config(),
+                "logger": _KAFKA_LOG,
                 "message.max.bytes": max(topic.max_message_bytes for topic in topics.values()),
             },
             SinkOptions(
@@ -89,7 +108,7 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         membership = Membership(store, settings.limits.store_retry_limit_s, handler.drop_caches)
         membership.partitions_seen({settings.recommendations_topic: topics[settings.recommendations_topic].partitions})
         source = KafkaSource(
-            {**settings.kafka.consumer_config(), "group.id": settings.group},
+            {**settings.kafka.consumer_config(), "group.id": settings.group, "logger": _KAFKA_LOG},
             _source_options(settings, store, accepted_gaps),
             membership,
         )
@@ -131,7 +150,8 @@ def server_options(settings: Settings) -> ServerOptions:
 def _surroundings(settings: Settings, stack: ExitStack) -> Surroundings:
     metrics, health = Metrics(), Health(settings.limits.step_timeout_s)
     if settings.http.port is not None:
-        stack.enter_context(HealthServer(settings.http.host, settings.http.port, health, metrics))
+        server = stack.enter_context(HealthServer(settings.http.host, settings.http.port, health, metrics))
+        log.info("health and metrics are served", host=settings.http.host, port=server.port)
     return Surroundings(metrics, health, Watchdog(settings.limits.step_timeout_s), clock_ms)
 
 

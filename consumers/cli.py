@@ -9,9 +9,12 @@ import typer
 
 from consumers.commands import topics
 from consumers.commands.context import CommandContext, errors
+from consumers.commands.demo import demo_command
 from consumers.commands.run import run_command
 from consumers.exit_codes import ExitCode, exit_code_lines
 from consumers.failures import exit_code_of
+from consumers.logs import configure_logs
+from consumers.settings_sections import LogSettings
 
 app = typer.Typer(
     name="tastestream",
@@ -29,10 +32,13 @@ def shared(
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with settings.", dir_okay=False)] = None,
 ) -> None:
     """Ratings in through Kafka, fresh lists out, exactly once in effect."""
+    # Before any setting is read: a failure must not show what variables hold.
+    configure_logs(LogSettings())
     context.obj = CommandContext(config)
 
 
 app.command("run")(run_command)
+app.command("demo")(demo_command)
 app.add_typer(topics.app, name="topics")
 
 

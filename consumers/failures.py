@@ -1,6 +1,7 @@
 """Which failure ends the process with which exit code."""
 
 from consumers.cluster import ClusterError, TopicsError
+from consumers.demo.stage import DemoError
 from consumers.exit_codes import ExitCode
 from consumers.health import HealthServerError
 from consumers.records import GapError
@@ -22,6 +23,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (SourceError, ExitCode.KAFKA),
     (SinkError, ExitCode.KAFKA),
     (BrokerError, ExitCode.KAFKA),
+    (DemoError, ExitCode.CHECK_FAILED),
     (DeliveryError, ExitCode.KAFKA),
     (GapError, ExitCode.GAP),
     (StoreRestoredError, ExitCode.GAP),

@@ -6,6 +6,7 @@
 """
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from consumers.metrics import Metrics
 
 REQUEST_TIMEOUT_S = 5.0
 """A client that says nothing for so long is dropped."""
+CLOSE_POLL_S = 0.1
+"""How long closing takes at most to be noticed."""
 _PLAIN_TEXT = "text/plain; charset=utf-8"
 
 log = structlog.get_logger()
@@ -84,7 +87,9 @@ class HealthServer:
                 "http.port (0: any free port, off: none)"
             ) from error
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(CLOSE_POLL_S,), name="health", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:
@@ -116,8 +121,10 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def handle_error(self, *_: object) -> None:
-        # A client that hangs up is no failure of ours, and standard error is for the log alone.
-        log.debug("a health request failed", exc_info=True)
+        # A client that hangs up (an `OSError`) is no failure of ours.
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            log.error("a health request failed", exc_info=error)
 
     def answer(self, path: str) -> Answer:
         match path.partition("?")[0]:

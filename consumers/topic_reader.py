@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self, cast
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.cluster import ClusterError
 
@@ -57,12 +57,27 @@ class TopicReader:
                 elif _is_end(message):
                     unread.discard((cast("str", message.topic()), cast("int", message.partition())))
 
-    def from_now_on(self) -> Iterator[Message | None]:
-        """Every record from now on, as it comes; None when there was none for a moment."""
-        self._consumer.assign([TopicPartition(*key, OFFSET_END) for key in self._partitions()])
+    def from_now_on(self, poll_s: float = _POLL_S) -> Iterator[Message | None]:
+        """Every record that is committed after this call, as it comes; None when there was none for `poll_s`.
+
+        Raises:
+            ClusterError: the brokers do not answer in time.
+        """
+        self._consumer.assign([TopicPartition(*key, self._end(*key)) for key in self._partitions()])
+        return self._following(poll_s)
+
+    def _following(self, poll_s: float) -> Iterator[Message | None]:
         while True:
-            message = self._consumer.poll(_POLL_S)
+            message = self._consumer.poll(poll_s)
             yield message if message is not None and _is_record(message) else None
+
+    def _end(self, topic: str, partition: int) -> int:
+        # Asked for here, because the client finds OFFSET_END out only when it fetches, which may be too late.
+        try:
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), self._timeout_s)
+        except KafkaException as error:
+            raise ClusterError(f"the end of {topic} cannot be found: {error.args[0].str()}") from error
+        return end
 
     def _partitions(self) -> list[tuple[str, int]]:
         try:

@@ -78,6 +78,8 @@ class Worker:
         Raises:
             Exception: whatever a step could not deal with; nothing of that step was committed.
         """
+        # A first look at the stored ratings, so that the first list already knows what an average rating is.
+        self._count_slice()
         while not self._stopping:
             self.step()
 
@@ -122,9 +124,11 @@ class Worker:
     def _waited(self, wait_s: float) -> bool:
         """Stay in the group for a while; False when partitions came or went, or the worker is to stop."""
         held = self._parts.source.held
+        self._around.health.ready(False, "the store is away")
         until = time.monotonic() + wait_s
         while time.monotonic() < until:
             self._around.watchdog.beat()
+            self._around.health.beat()
             self._parts.source.keep_alive()
             if self._stopping or self._parts.source.held != held:
                 return False

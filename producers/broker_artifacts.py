@@ -93,8 +93,14 @@ def ensure_jars(folder: Path, jars: Sequence[Jar], progress: Progress) -> list[P
 
 def missing_jars(folder: Path, jars: Sequence[Jar]) -> list[Jar]:
     """Those of `jars` that `folder` does not hold in their full size."""
-    sizes = {entry.name: entry.stat().st_size for entry in folder.iterdir()} if folder.is_dir() else {}
-    return [jar for jar in jars if sizes.get(jar.file_name) != jar.size_bytes]
+    return [jar for jar in jars if _size_bytes(folder / jar.file_name) != jar.size_bytes]
+
+
+def _size_bytes(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _download(folder: Path, jars: Sequence[Jar], progress: Progress) -> None:

@@ -103,7 +103,7 @@ class BrokerProcess:
             self._log_start_bytes = output.tell()
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - the command is ours
-                    [*_bound_to_parent(), *command],
+                    [*bound_to_parent(), *command],
                     cwd=folder,
                     env={**os.environ, "LC_ALL": "C.UTF-8"},  # with another locale Java may not find every file
                     stdin=subprocess.DEVNULL,
@@ -165,7 +165,8 @@ def _lock(log: BinaryIO) -> None:
         raise BrokerError(f"a broker is running in {Path(log.name).parent}: stop it, or use another folder") from error
 
 
-def _bound_to_parent() -> list[str]:
+def bound_to_parent() -> list[str]:
+    """What to put before a command so that, on Linux, it is killed when the thread that starts it ends."""
     if sys.platform != "linux":
         return []
     launcher = Path(__file__).with_name("broker_launch.py")

@@ -32,6 +32,10 @@ class StoreUnavailableError(StoreError):
         self.retry_after_s = retry_after_s
 
 
+class StoreBusyError(StoreError):
+    """Another process holds the store, which serves one at a time."""
+
+
 class StoreMismatchError(StoreError):
     """The store was made with other settings, or is no store of ours."""
 

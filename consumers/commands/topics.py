@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
+from consumers.app import topic_plan
 from consumers.cluster import Cluster
 from consumers.commands.context import console, print_json, settings_of
 from consumers.exit_codes import ExitCode
-from consumers.settings import Settings
-from consumers.topics import GroupSpec, TopicSpec, differences, group_differences, make, topic_specs
+from consumers.topics import differences, group_differences, make
 
 app = typer.Typer(help="The topics and the group's timings.", no_args_is_help=True)
 
@@ -23,25 +23,13 @@ def create(
     settings = settings_of(context)
     cluster = Cluster(settings.kafka.client_config(), settings.kafka.request_timeout_s)
     cluster.check_reachable()
-    specs, group = specs_of(settings), group_of(settings)
+    specs, group = topic_plan(settings)
     if check:
         found = differences(cluster.topics([spec.name for spec in specs]), specs) + group_differences(cluster, group)
         _print({"differences": found}, found or ["the cluster is as it should be"], json=json)
         raise typer.Exit(ExitCode.CHECK_FAILED if found else ExitCode.OK)
     done = make(cluster, specs, group, settings.topics.replication_factor)
     _print({"done": done}, done, json=json)
-
-
-def specs_of(settings: Settings) -> list[TopicSpec]:
-    """The topics that the settings ask for."""
-    return topic_specs(
-        settings.input_topics, settings.recommendations_topic, settings.dead_letter_topic, settings.topics.partitions
-    )
-
-
-def group_of(settings: Settings) -> GroupSpec:
-    """The group that the settings ask for."""
-    return GroupSpec(settings.group, settings.topics.session_timeout_ms, settings.topics.heartbeat_interval_ms)
 
 
 def _print(document: dict[str, list[str]], lines: list[str], *, json: bool) -> None:

@@ -33,6 +33,7 @@ from recommender.store import (
     Page,
     Snapshot,
     StateWrite,
+    StoreBusyError,
     StoreError,
     StoreFullError,
     StoreMismatchError,
@@ -56,7 +57,8 @@ class EdgeStore:
 
         Raises:
             StoreMismatchError: it was made with other settings.
-            StoreError: another process holds it, or it cannot be opened.
+            StoreBusyError: another process holds it.
+            StoreError: it cannot be opened.
         """
         self._folder = folder
         self._reserve_bytes = disk_reserve_bytes
@@ -231,7 +233,7 @@ def _open_shard(folder: Path, vector: str) -> engine.EdgeShard:
         return engine.EdgeShard.create(str(folder), config)
     except Exception as error:
         if "WouldBlock" in str(error):
-            raise StoreError(
+            raise StoreBusyError(
                 f"another process holds the store at {folder}: Qdrant Edge serves one process; stop the other one, "
                 "or give this one its own folder (qdrant.edge_path)"
             ) from error

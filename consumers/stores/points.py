@@ -63,7 +63,7 @@ def user_state(payload: Mapping[str, Any]) -> UserState:
             last_source=payload["last"],
             tag=payload[TAG],
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (AttributeError, KeyError, ValueError, TypeError) as error:
         raise StoreError(
             f"a point of user {payload.get('user_id')!r} does not hold a state of ours ({error!r}): "
             "something else wrote to the collection; restore it, or replay the topic into a new store"

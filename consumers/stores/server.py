@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from consumers.stores.points import HISTORY, is_user, marker_offset, marker_payload, user_state
 from consumers.stores.server_connection import Connection, ServerOptions
 from consumers.stores.server_messages import (
-    EVERYTHING,
     insert_missing,
     only_fields,
     plain_point,
@@ -20,6 +19,7 @@ from consumers.stores.server_messages import (
     user_point,
 )
 from consumers.stores.server_points import ServerPoints
+from consumers.stores.server_replicas import ReplicaReads
 from consumers.stores.server_settings import add_partitions, open_collection, open_settings
 from recommender.packing import unpack_history
 from recommender.profile import History
@@ -53,10 +53,11 @@ class ServerStore:
         self._vector = settings.value_rule
         self._connection = Connection(options)
         self._points = ServerPoints(self._connection, options, self._vector)
+        self._reads = ReplicaReads(self._points, options, self._vector)
         try:
             self._connection.refuse_old_server()
             open_collection(self._connection, options, self._vector)
-            self.settings = open_settings(self._connection, options, self._points, settings)
+            self.settings = open_settings(self._connection, options, self._points, self._reads, settings)
         except BaseException:
             self.close()
             raise
@@ -65,7 +66,7 @@ class ServerStore:
         """See `Store.read`."""
         users = {point_id(user_id): user_id for user_id in user_ids}
         markers = {marker_id(source): source for source in sources}
-        found = self._points.get([*users, *markers], EVERYTHING, f"read {len(users)} users")
+        found = self._reads.read([*users, *markers], f"read {len(users)} users")
         return Snapshot(
             {users[i]: user_state(payload) for i, payload in found.items() if i in users},
             {markers[i]: marker_offset(payload) for i, payload in found.items() if i in markers},
@@ -74,14 +75,15 @@ class ServerStore:
     def write(self, request: StateWrite) -> None:
         """See `Store.write`."""
         markers = [plain_point(marker_id(s), marker_payload(s, offset)) for s, offset in request.markers.items()]
-        points = [(user_point(write, self._vector), write) for write in request.users]
+        users = [self._reads.allowed(write) for write in request.users]
+        points = [(user_point(write, self._vector), write) for write in users]
         updated = [point for point, write in points if write.tags]
         inserted = [point for point, write in points if write.missing]
         operations = []
         if markers:
             operations.append(upsert(markers))
         if updated:
-            operations.append(update_tagged(updated, frozenset().union(*(write.tags for write in request.users))))
+            operations.append(update_tagged(updated, frozenset().union(*(write.tags for write in users))))
         if inserted:
             operations.append(insert_missing(inserted))
         if operations:
@@ -106,8 +108,9 @@ class ServerStore:
 
     def remember_partitions(self, partitions: Mapping[str, int]) -> None:
         """See `Store.remember_partitions`."""
-        self.settings = add_partitions(self._points, self.settings, dict(partitions))
+        self.settings = add_partitions(self._points, self._reads, self.settings, partitions)
 
     def close(self) -> None:
         """See `Store.close`."""
+        self._reads.close()
         self._connection.close()

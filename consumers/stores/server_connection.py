@@ -44,7 +44,8 @@ class ServerOptions:
     """Where the server is, how the collection is made there, and the limits of one request.
 
     `url` is http://host:port or https://host:port with the gRPC port (6334 where it names none). Shards, replication
-    and write consistency matter where the collection is made; one that is there keeps its own.
+    and write consistency matter where the collection is made; one that is there keeps its own. `node_urls` are the
+    nodes of a replicated collection, each by itself, as `url` may stand for all of them.
     """
 
     url: str
@@ -56,6 +57,7 @@ class ServerOptions:
     replication_factor: int = 1
     write_consistency_factor: int = 1
     read_consistency: ReadConsistency = "default"
+    node_urls: tuple[str, ...] = ()
     page_points_max: int = 500
 
 

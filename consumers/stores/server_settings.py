@@ -1,12 +1,15 @@
 """The collection on a server and the point in it that holds the store's settings; several workers may start at once."""
 
+from collections.abc import Mapping
+
 import grpc
 from qdrant_client import models
 
 from consumers.stores.points import settings_payload, settings_tag, stored_settings
 from consumers.stores.server_connection import Connection, ServerOptions, refuse_unsafe_replication
-from consumers.stores.server_messages import EVERYTHING, insert_missing, plain_point, update_tagged
+from consumers.stores.server_messages import insert_missing, plain_point, update_tagged
 from consumers.stores.server_points import ServerPoints
+from consumers.stores.server_replicas import ReplicaReads
 from recommender.store import StoreError, StoreMismatchError, StoreSettings, StoreUnavailableError, settings_id
 
 ATTEMPTS_MAX = 10
@@ -25,10 +28,16 @@ def open_collection(connection: Connection, options: ServerOptions, vector_name:
         refuse_unsafe_replication(options.replication_factor, options.write_consistency_factor, reads)
         _create(connection, options, vector_name)
     params = _params(connection, options)
+    copies = params.replication_factor or 1
     try:
-        refuse_unsafe_replication(params.replication_factor or 1, params.write_consistency_factor or 1, reads)
+        refuse_unsafe_replication(copies, params.write_consistency_factor or 1, reads)
     except StoreError as error:
         raise StoreError(f"collection {options.collection!r} at {connection.place}: {error}") from None
+    if copies > 1 and len(options.node_urls) < copies:
+        raise StoreError(
+            f"collection {options.collection!r} at {connection.place} has {copies} replicas, qdrant.node_urls names "
+            f"{len(options.node_urls)} nodes: name every node's own gRPC url, so that disagreeing replicas can be read"
+        )
 
 
 def _create(connection: Connection, options: ServerOptions, vector_name: str) -> None:
@@ -54,7 +63,7 @@ def _params(connection: Connection, options: ServerOptions) -> models.Collection
 
 
 def open_settings(
-    connection: Connection, options: ServerOptions, points: ServerPoints, wanted: StoreSettings
+    connection: Connection, options: ServerOptions, points: ServerPoints, reads: ReplicaReads, wanted: StoreSettings
 ) -> StoreSettings:
     """The settings found in the collection; in an empty one those wanted are written first.
 
@@ -62,12 +71,12 @@ def open_settings(
         StoreMismatchError: they are others, or the collection is none of ours.
     """
     place = f"{connection.place}, collection {options.collection!r},"
-    stored = _read(points)
+    stored = _read(reads)
     if stored is None:
         if _is_fit(connection, options, wanted.value_rule):
             point = plain_point(settings_id(), settings_payload(wanted))
             points.update([insert_missing([point])], "write the settings")
-        stored = _read(points)
+        stored = _read(reads)
     if stored is None:
         raise StoreMismatchError(
             f"the store at {place} is no store of ours: it holds other points, or has no sparse vector "
@@ -77,7 +86,9 @@ def open_settings(
     return stored
 
 
-def add_partitions(points: ServerPoints, known: StoreSettings, partitions: dict[str, int]) -> StoreSettings:
+def add_partitions(
+    points: ServerPoints, reads: ReplicaReads, known: StoreSettings, partitions: Mapping[str, int]
+) -> StoreSettings:
     """Add partition counts to the stored settings by compare-and-set; returns the settings as stored.
 
     Raises:
@@ -89,8 +100,9 @@ def add_partitions(points: ServerPoints, known: StoreSettings, partitions: dict[
         if merged == known:
             return known
         point = plain_point(settings_id(), settings_payload(merged))
-        points.update([update_tagged([point], [settings_tag(known)])], "remember partition counts")
-        stored = _read(points)
+        tags = {settings_tag(known), *reads.tags_at(settings_id())}
+        points.update([update_tagged([point], tags)], "remember partition counts")
+        stored = _read(reads)
         if stored is None:
             raise StoreMismatchError("the store's settings are gone: somebody deleted them; restore the collection")
         known = stored
@@ -104,6 +116,6 @@ def _is_fit(connection: Connection, options: ServerOptions, vector_name: str) ->
         return connection.models.count(options.collection, exact=True).count == 0
 
 
-def _read(points: ServerPoints) -> StoreSettings | None:
-    found = points.get([settings_id()], EVERYTHING, "read the settings").get(settings_id())
+def _read(reads: ReplicaReads) -> StoreSettings | None:
+    found = reads.read([settings_id()], "read the settings").get(settings_id())
     return None if found is None else stored_settings(found)

@@ -40,7 +40,7 @@ def container_url() -> Iterator[str]:
         subprocess.run(["docker", "stop", container], check=True, capture_output=True)
 
 
-@stamina.retry(on=StoreUnavailableError, timeout=30)
+@stamina.retry(on=StoreUnavailableError, attempts=None, timeout=60)
 def _await_server(url: str) -> None:
     connection = Connection(ServerOptions(url, "none"))
     try:

@@ -27,7 +27,7 @@ def history(*entries: tuple[int, float, int]) -> History:
 @st.composite
 def histories(draw: st.DrawFn) -> History:
     items = draw(st.lists(_items, unique=True, max_size=10))
-    ratings = st.floats(allow_nan=True, allow_infinity=False).map(lambda r: np.nan if np.isnan(r) else r)
+    ratings = st.just(np.nan) | st.floats(-1e6, 1e6)
     return history(*((item, draw(ratings), draw(st.integers(0, 2**62))) for item in items))
 
 
@@ -42,7 +42,9 @@ def states(draw: st.DrawFn, user_id: str) -> UserState:
         seen=np.array(draw(st.lists(_items, unique=True, max_size=10)), np.uint32),
         attributes=draw(st.dictionaries(st.text(min_size=1, max_size=20), _attribute, max_size=5)),
         count=draw(st.integers(0, 2**53)),
-        offsets=draw(st.dictionaries(st.from_regex(r"[A-Za-z0-9_-]{4}\.[0-9]{1,3}", fullmatch=True), _offsets, max_size=3)),
+        offsets=draw(
+            st.dictionaries(st.from_regex(r"[A-Za-z0-9_-]{4}\.[0-9]{1,3}", fullmatch=True), _offsets, max_size=3)
+        ),
         last_source=draw(st.none() | _texts),
         tag=draw(st.integers(1, TAG_MAX)),
     )

@@ -1,0 +1,5 @@
+"""`python -m consumers` is `tastestream`."""
+
+from consumers.cli import main
+
+main()
