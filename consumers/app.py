@@ -105,7 +105,9 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         rules = ranking_rules(settings)
         recommender = Recommender(store, rules, settings.limits.neighbour_cache_max_bytes)
         handler = _handler(settings, store, recommender, around)
-        membership = Membership(store, settings.limits.store_retry_limit_s, handler.drop_caches)
+        # Its waiting happens inside one step, so it must end before the watchdog ends the step.
+        patience_s = min(settings.limits.store_retry_limit_s, settings.limits.step_timeout_s / 2)
+        membership = Membership(store, patience_s, handler.drop_caches)
         membership.partitions_seen({settings.recommendations_topic: topics[settings.recommendations_topic].partitions})
         source = KafkaSource(
             {**settings.kafka.consumer_config(), "group.id": settings.group, "logger": _KAFKA_LOG},
@@ -113,7 +115,9 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
             membership,
         )
         stack.callback(source.close)
-        limits = WorkerLimits(settings.limits.store_retry_limit_s, settings.limits.scan_slice_users)
+        limits = WorkerLimits(
+            settings.limits.store_retry_limit_s, settings.limits.scan_slice_users, settings.limits.rescan_interval_s
+        )
         around.watchdog.start()
         stack.callback(around.watchdog.stop)
         yield Worker(Parts(source, sink, store, handler, recommender), limits, around)
@@ -125,6 +129,7 @@ def run(settings: Settings, accepted_gaps: AcceptedGaps) -> None:
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             worker.stop()
+            Watchdog(settings.limits.shutdown_timeout_s, "limits.shutdown_timeout_s").start()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
@@ -152,7 +157,7 @@ def _surroundings(settings: Settings, stack: ExitStack) -> Surroundings:
     if settings.http.port is not None:
         server = stack.enter_context(HealthServer(settings.http.host, settings.http.port, health, metrics))
         log.info("health and metrics are served", host=settings.http.host, port=server.port)
-    return Surroundings(metrics, health, Watchdog(settings.limits.step_timeout_s), clock_ms)
+    return Surroundings(metrics, health, Watchdog(settings.limits.step_timeout_s, "limits.step_timeout_s"), clock_ms)
 
 
 def _handler(settings: Settings, store: Store, recommender: Recommender, around: Surroundings) -> Handler:

@@ -124,6 +124,8 @@ class LimitSettings(Section):
     """Memory for the histories of neighbours."""
     scan_slice_users: Annotated[int, Field(ge=1, le=100_000)] = 500
     """Stored users that are counted for popularity between two polls, when a worker starts."""
+    rescan_interval_s: Annotated[float, Field(ge=1, le=86_400)] = 600
+    """How often they are counted anew where other workers write to the same store."""
 
     @model_validator(mode="after")
     def _require_room_for_the_commit(self) -> Self:

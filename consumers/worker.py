@@ -20,7 +20,7 @@ from consumers.source import KafkaSource
 from consumers.watchdog import Watchdog
 from producers.sink import TransactionAbortedError, TransactionalSink
 from recommender.recommender import Recommender
-from recommender.store import Store, StoreUnavailableError
+from recommender.store import Store, StoreError, StoreUnavailableError
 from schemas.messages import Message
 
 _BACKOFF_FIRST_S = 0.1
@@ -31,10 +31,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """How long a store may be away, and how many stored users are counted per step until all are."""
+    """How long a store may be away; how many stored users are counted per step, and how often anew when shared."""
 
     store_retry_limit_s: float = 120.0
     scan_slice_users: int = 500
+    rescan_interval_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Worker:
         self._limits = limits
         self._around = around
         self._stopping = False
+        self._counted_at = time.monotonic()
         self._reported: set[tuple[str, int]] = set()
 
     def stop(self) -> None:
@@ -122,15 +124,13 @@ class Worker:
             wait_s = min(_BACKOFF_MAX_S, wait_s * 2) * random.uniform(0.5, 1.0)  # noqa: S311  # jitter, no secret
 
     def _waited(self, wait_s: float) -> bool:
-        """Stay in the group for a while; False when partitions came or went, or the worker is to stop."""
-        held = self._parts.source.held
+        """Stay in the group for a while; False when the batch is no longer ours, or the worker is to stop."""
         self._around.health.ready(False, "the store is away")
         until = time.monotonic() + wait_s
         while time.monotonic() < until:
             self._around.watchdog.beat()
             self._around.health.beat()
-            self._parts.source.keep_alive()
-            if self._stopping or self._parts.source.held != held:
+            if not self._parts.source.keep_alive() or self._stopping:
                 return False
         return True
 
@@ -145,8 +145,12 @@ class Worker:
         with metrics.timed("send"):
             parts.sink.begin()
             parts.sink.send(messages)
-        with metrics.timed("flush"):
-            parts.store.flush()
+        try:
+            with metrics.timed("flush"):
+                parts.store.flush()
+        except StoreError:
+            parts.sink.abort()
+            raise
         with metrics.timed("commit"):
             parts.sink.commit(next_offsets, batch.group_metadata)
         self._measure_freshness(batch)
@@ -164,10 +168,17 @@ class Worker:
             self._parts.source.rewind()
 
     def _count_slice(self) -> None:
+        recommender = self._parts.recommender
         try:
-            self._parts.recommender.scan_slice(self._limits.scan_slice_users)
+            if recommender.scan_slice(self._limits.scan_slice_users):
+                self._counted_at = time.monotonic()
+            elif not self._parts.store.exclusive and self._is_count_old():
+                recommender.rescan()
         except StoreUnavailableError as error:
             log.warning("popularity could not be counted now", error=str(error))
+
+    def _is_count_old(self) -> bool:
+        return time.monotonic() - self._counted_at > self._limits.rescan_interval_s
 
     def _report(self) -> None:
         source, health, metrics = self._parts.source, self._around.health, self._around.metrics

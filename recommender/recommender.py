@@ -42,7 +42,7 @@ class Recommender:
     def __init__(self, store: Store, rules: RankingRules, cache_max_bytes: int) -> None:
         self.index = ItemIndex()
         self.statistics = ItemStatistics(self.index)
-        self.scan = StatisticsScan(self.statistics)
+        self._scan = StatisticsScan(self.statistics)
         self.cache = NeighbourCache(cache_max_bytes)
         self._store = store
         self._rules = rules
@@ -50,15 +50,24 @@ class Recommender:
 
     def scan_slice(self, users_max: int) -> bool:
         """Count a slice of the stored histories; False when all have been counted."""
-        if self.scan.next_id is None:
+        if self._scan.next_id is None:
             return False
-        page = self._store.scan(self.scan.next_id, users_max)
-        self.scan.take(page.states, page.next_id)
+        page = self._store.scan(self._scan.next_id, users_max)
+        self._scan.take(page.states, page.next_id)
+        if page.next_id is None:
+            self.statistics = self._scan.statistics
         return page.next_id is not None
+
+    def rescan(self) -> None:
+        """Count all anew, so that what other workers wrote counts too; the old figures serve until that is done."""
+        self._scan = StatisticsScan(ItemStatistics(self.index))
 
     def changed(self, user_id: str, before: History, after: History) -> None:
         """Keep the statistics up with a stored history that changed."""
-        self.scan.changed(point_id(user_id), before, after)
+        self._scan.changed(point_id(user_id), before, after)
+        if self.statistics is not self._scan.statistics:
+            self.statistics.remove(before)
+            self.statistics.add(after)
 
     def recommend(self, users: Sequence[tuple[str, UserState]]) -> list[RankedList]:
         """A list for each (user id, stored state), in order."""

@@ -72,16 +72,16 @@ class StatisticsScan:
 
     def __init__(self, statistics: ItemStatistics) -> None:
         self.next_id: int | None = 0
-        self._statistics = statistics
+        self.statistics = statistics
 
     def take(self, states: Iterable[tuple[int, UserState]], next_id: int | None) -> None:
         """Count a slice that began at `next_id` of before."""
         for _, state in states:
-            self._statistics.add(state.history)
+            self.statistics.add(state.history)
         self.next_id = next_id
 
     def changed(self, identity: int, before: History, after: History) -> None:
         """A stored history changed: count the difference, unless the scan is yet to reach the user."""
         if self.next_id is None or identity < self.next_id:
-            self._statistics.remove(before)
-            self._statistics.add(after)
+            self.statistics.remove(before)
+            self.statistics.add(after)

@@ -358,3 +358,23 @@ def test_predictions_do_not_need_votes() -> None:
     expected = {2: mean + 1.0 / 3, 1: mean + 1.5 / 2, 3: mean - 2.5 / 2}
     predictions = {place.item: place.predicted_rating for place in ranked.items}
     assert predictions == pytest.approx(expected)
+
+
+def test_a_new_count_takes_in_what_other_workers_wrote() -> None:
+    """After `rescan` the old figures serve on, kept up, until all users are counted anew."""
+    store = store_of({"1": [(1, 4.0), (2, 3.0)]})
+    recommender = recommender_of(store)
+    fill(store, {"2": [(2, 5.0)]})
+    recommender.rescan()
+    assert counted(recommender) == {1: 1, 2: 1}
+    recommender.changed("3", EMPTY_HISTORY, state_of(store_of({"3": [(1, 2.0)]}), "3").history)
+    assert counted(recommender) == {1: 2, 2: 1}
+    while recommender.scan_slice(1):
+        pass
+    assert counted(recommender) == {1: 1, 2: 2}
+
+
+def counted(recommender: Recommender) -> dict[int, int]:
+    """How many ratings each item has, as the recommender knows."""
+    counts = recommender.statistics.counts.astype(int).tolist()
+    return dict(zip(recommender.index.items.tolist(), counts, strict=True))
