@@ -7,9 +7,16 @@ VENV := .venv
 RUN := $(VENV)/bin
 CODE := schemas recommender producers consumers tests
 
+# Stamps are named after what .venv was made from and where it stands, because it holds its own path. While one is there,
+# neither pip nor the network is asked for anything.
+MADE_FROM := $(shell { pwd; cat pyproject.toml constraints.txt; } | cksum | cut -d ' ' -f 1)
+FOR_DEMO := $(VENV)/demo-$(MADE_FROM)
+FOR_DEV := $(VENV)/dev-$(MADE_FROM)
+
 # pip builds the project itself in an environment apart. Which of the two variables pins that one depends on pip's age.
 PIN := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
-PIP := $(PIN) $(RUN)/python -m pip --quiet --disable-pip-version-check
+INSTALL := $(PIN) $(RUN)/python -m pip install --quiet --disable-pip-version-check --editable
+NOT_INSTALLED = { echo "pip could not install what is above: the first run needs the network" >&2; exit 1; }
 
 # What can be run by itself in tests/bench; the other files there are imported.
 BENCHES = $(shell grep -ls '^if __name__ == "__main__":' tests/bench/*.py)
@@ -20,56 +27,55 @@ BENCHES = $(shell grep -ls '^if __name__ == "__main__":' tests/bench/*.py)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-25s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/demo.stamp ## MovieLens ratings through a real Kafka and the real Qdrant engine, into lists
+demo: $(FOR_DEMO) ## MovieLens ratings through a real Kafka and the real Qdrant engine, into lists
 	@$(RUN)/tastestream demo $(ARGS)
 
 test: lint type imports ## everything that must hold: lint, types, import contracts, all tests
 	$(RUN)/python -m pytest tests/unit tests/contract tests/system $(ARGS)
 
-lint: $(VENV)/dev.stamp ## ruff: rules and format
+lint: $(FOR_DEV) ## ruff: rules and format
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 
-type: $(VENV)/dev.stamp ## mypy --strict, tests included
+type: $(FOR_DEV) ## mypy --strict, tests included
 	$(RUN)/mypy $(CODE)
 
-imports: $(VENV)/dev.stamp ## which folder may import which
+imports: $(FOR_DEV) ## which folder may import which
 	$(RUN)/lint-imports
 
-unit contract system: $(VENV)/dev.stamp ## the tests of one folder
+unit contract system: $(FOR_DEV) ## the tests of one folder
 	$(RUN)/python -m pytest tests/$@ $(ARGS)
 
-quality: $(VENV)/dev.stamp ## hit rates of the ranking, through the store and the cache
+quality: $(FOR_DEV) ## hit rates of the ranking, through the store and the cache
 	$(RUN)/python tests/bench/quality.py $(ARGS)
 
-bench: $(VENV)/dev.stamp ## everything that is measured, one program after the other
+bench: $(FOR_DEV) ## everything that is measured, one program after the other
 	@set -e; for program in $(BENCHES); do echo "== $$program"; $(RUN)/python $$program; done
 
-schemas: $(VENV)/dev.stamp ## write schemas/json anew from the models
+schemas: $(FOR_DEV) ## write schemas/json anew from the models
 	$(RUN)/python -m schemas.json_schema
 
-format: $(VENV)/dev.stamp ## let ruff format and repair what it can
+format: $(FOR_DEV) ## let ruff format and repair what it can
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
 
-hooks: $(VENV)/dev.stamp ## check every commit before it is made
+hooks: $(FOR_DEV) ## check every commit before it is made
 	$(RUN)/pre-commit install
 
-venv: $(VENV)/dev.stamp ## .venv with everything for development
+venv: $(FOR_DEV) ## .venv with everything for development
 
-# The stamps are newer than what they were made from, so a second run asks neither pip nor the network for anything.
-$(VENV)/demo.stamp: pyproject.toml constraints.txt
+$(FOR_DEMO):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	    echo "tastestream needs Python 3.11 or newer, and $(PYTHON) is: $$($(PYTHON) --version 2>&1)" >&2; \
 	    echo "name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Making $(VENV): the libraries of constraints.txt and a Java runtime, fetched once (a minute or two)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) install --editable '.[local]'
+	@$(INSTALL) '.[local]' || $(NOT_INSTALLED)
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/demo.stamp
+$(FOR_DEV): | $(FOR_DEMO)
 	@echo "Adding to $(VENV): the tools for tests and checks, fetched once"
-	@$(PIP) install --editable '.[local,dev]'
+	@$(INSTALL) '.[local,dev]' || $(NOT_INSTALLED)
 	@touch $@
 
 # With the oldest Python that is supported: newer ones need fewer libraries, and some no longer serve the oldest.
@@ -78,7 +84,7 @@ constraints: ## renew constraints.txt: the newest versions that pyproject.toml a
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 	    echo "constraints are made with Python 3.11: make PYTHON=python3.11 constraints" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(FRESH)
-	$(FRESH)/bin/python -m pip --quiet install --editable '.[local,dev]' editables hatchling
+	$(FRESH)/bin/python -m pip install --quiet --editable '.[local,dev]' editables hatchling
 	$(FRESH)/bin/python -m pip freeze --exclude-editable > $(FRESH)/found.txt
 	LC_ALL=C sort -f $(FRESH)/found.txt > constraints.txt
 	rm -r $(FRESH)

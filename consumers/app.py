@@ -16,6 +16,7 @@ from consumers.health import Health, HealthServer
 from consumers.lists import ListWriter
 from consumers.membership import Membership
 from consumers.metrics import Metrics
+from consumers.offsets import Patience
 from consumers.settings import Settings
 from consumers.settings_mapping import history_limits, ranking_rules, store_settings, wire_rules
 from consumers.source import KafkaSource, SourceOptions
@@ -145,6 +146,7 @@ def server_options(settings: Settings) -> ServerOptions:
         collection=settings.collection,
         timeout_s=qdrant.timeout_s,
         tls_ca_file=qdrant.ca_file,
+        node_urls=qdrant.node_urls,
         shards=qdrant.shards,
         replication_factor=qdrant.replication_factor,
         write_consistency_factor=qdrant.write_consistency_factor,
@@ -178,11 +180,12 @@ def _handler(settings: Settings, store: Store, recommender: Recommender, around:
 
 
 def _source_options(settings: Settings, store: Store, accepted_gaps: AcceptedGaps) -> SourceOptions:
+    timeout_s = settings.kafka.request_timeout_s
     return SourceOptions(
         settings.input_topics,
         settings.limits.batch_max_records,
         settings.limits.poll_timeout_s,
-        settings.kafka.request_timeout_s,
+        Patience(timeout_s, settings.limits.transaction_timeout_s + timeout_s),
         must_hold_all_partitions=store.exclusive,
         accepted_gaps=accepted_gaps,
     )

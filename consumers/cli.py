@@ -7,10 +7,17 @@ from typing import Annotated
 import structlog
 import typer
 
+from consumers.commands import config as config_commands
 from consumers.commands import topics
 from consumers.commands.context import CommandContext, errors
 from consumers.commands.demo import demo_command
+from consumers.commands.dump import dump_command
+from consumers.commands.evaluate import evaluate_command
+from consumers.commands.rate import rate_command
+from consumers.commands.replay import replay_command
 from consumers.commands.run import run_command
+from consumers.commands.show import show_command
+from consumers.commands.watch import watch_command
 from consumers.exit_codes import ExitCode, exit_code_lines
 from consumers.failures import exit_code_of
 from consumers.logs import configure_logs
@@ -39,7 +46,15 @@ def shared(
 
 app.command("run")(run_command)
 app.command("demo")(demo_command)
+app.command("replay")(replay_command)
+# A negative rating is an argument, not an option.
+app.command("rate", context_settings={"ignore_unknown_options": True})(rate_command)
+app.command("show")(show_command)
+app.command("watch")(watch_command)
+app.command("dump")(dump_command)
+app.command("evaluate")(evaluate_command)
 app.add_typer(topics.app, name="topics")
+app.add_typer(config_commands.app, name="config")
 
 
 def main() -> None:
@@ -49,7 +64,7 @@ def main() -> None:
 
 def _ended(arguments: list[str]) -> int:
     try:
-        app(arguments)
+        app(arguments, prog_name="tastestream")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else ExitCode.OK
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the process ends here, with its code

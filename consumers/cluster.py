@@ -34,14 +34,21 @@ class Topic:
 
 
 class Cluster:
-    """Asks a cluster about itself; every answer comes within `timeout_s` or as a `ClusterError`."""
+    """Asks a cluster about itself; every answer comes within `timeout_s` or as a `ClusterError`.
+
+    Raises:
+        ClusterError: the client cannot be made of these properties.
+    """
 
     def __init__(self, properties: Mapping[str, Any], timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._servers = properties.get("bootstrap.servers", "")
         self._last_error: KafkaError | None = None
         watched: dict[str, Any] = {**properties, "error_cb": self._remember, "log_level": 0}
-        self.admin = AdminClient(watched)
+        try:
+            self.admin = AdminClient(watched)
+        except KafkaException as error:
+            raise ClusterError(f"the settings of Kafka cannot be used (kafka.*): {error.args[0].str()}") from error
 
     def check_reachable(self) -> None:
         """See that the cluster answers.
@@ -76,7 +83,7 @@ class Cluster:
         resource = ConfigResource(kind, name)
         try:
             future = self.admin.describe_configs([resource], request_timeout=self._timeout_s)[resource]
-            return {key: entry.value for key, entry in future.result(self._timeout_s).items()}
+            return {key: entry.value for key, entry in future.result().items()}
         except KafkaException as error:
             raise ClusterError(f"the settings of {name} cannot be read: {error.args[0].str()}") from error
 
@@ -85,7 +92,7 @@ class Cluster:
         futures = self.admin.describe_topics(TopicCollection(list(names)), request_timeout=self._timeout_s)
         for name, future in futures.items():
             try:
-                topic = future.result(self._timeout_s)
+                topic = future.result()
             except KafkaException as error:
                 if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     continue

@@ -4,9 +4,9 @@ from consumers.cluster import ClusterError, TopicsError
 from consumers.demo.stage import DemoError
 from consumers.exit_codes import ExitCode
 from consumers.health import HealthServerError
+from consumers.offsets import SourceError
 from consumers.records import GapError
 from consumers.settings_sources import SettingsError
-from consumers.source import SourceError
 from producers.broker_artifacts import BrokerError
 from producers.ratings import DeliveryError
 from producers.sink import FencedError, SinkError

@@ -81,10 +81,15 @@ class Handler:
             states = self._states.load(list(sorted_.events), list(first_offsets))
         self._refuse_collisions(sorted_, states)
         with self._metrics.timed("write"):
-            updates = {user_id: [_update(r, d) for r, d in rows] for user_id, rows in sorted_.events.items()}
+            updates = {user_id: [update_of(r, d) for r, d in rows] for user_id, rows in sorted_.events.items()}
             transitions = self._states.apply(states, updates, first_offsets)
+        for user_id, transition in transitions.items():
+            self._recommender.changed(user_id, transition.before.history, transition.after.history)
         with self._metrics.timed("rank"):
             messages = self._published(sorted_, transitions)
+        # Only now, because a store that goes away while ranking has the same batch handled once more.
+        for user_id, transition in transitions.items():
+            self._account(sorted_.events[user_id], transition.before)
         return messages + self._dead_letters(sorted_)
 
     def _sort(self, records: Sequence[Record]) -> _Sorted:
@@ -115,7 +120,6 @@ class Handler:
         due: list[tuple[Record, Decoded, UserState]] = []
         tombstones: list[Message] = []
         for user_id, transition in transitions.items():
-            self._account(user_id, sorted_.events[user_id], transition)
             naming = _naming(sorted_.events[user_id], transition.after)
             if naming is None:
                 continue
@@ -131,16 +135,18 @@ class Handler:
         self._metrics.outcome("tombstone", len(tombstones))
         return lists + tombstones
 
-    def _account(self, user_id: str, events: Sequence[tuple[Record, Decoded]], transition: Transition) -> None:
-        self._recommender.changed(user_id, transition.before.history, transition.after.history)
-        applied = transition.after.count - transition.before.count
-        self._metrics.outcome("applied", min(applied, len(events)))
-        self._metrics.outcome("duplicate", max(0, len(events) - applied))
+    def _account(self, events: Sequence[tuple[Record, Decoded]], before: UserState) -> None:
+        live = [record for record, _ in events if not record.replayed]
+        duplicates = sum(before.has_applied(record.source, record.offset) for record in live)
+        self._metrics.outcome("replayed", len(events) - len(live))
+        self._metrics.outcome("duplicate", duplicates)
+        self._metrics.outcome("applied", len(live) - duplicates)
 
     def _dead_letters(self, sorted_: _Sorted) -> list[Message]:
         messages = []
         for record, error in sorted_.refused:
             if record.replayed:
+                self._metrics.outcome("replayed")
                 continue
             refused = RefusedRecord(
                 record.topic, record.partition, record.offset, record.key, record.value, record.headers
@@ -160,7 +166,8 @@ def _naming(events: Sequence[tuple[Record, Decoded]], state: UserState) -> tuple
     return None
 
 
-def _update(record: Record, decoded: Decoded) -> Update:
+def update_of(record: Record, decoded: Decoded) -> Update:
+    """What a record changes, with where it was read from."""
     return Update(record.source, record.offset, decoded.event.user_id, _change(decoded.event, decoded.at_ms))
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from consumers.settings_sections import Section
+from consumers.settings_section import SEPARATED_BY_COMMAS, Section
 
 TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 
@@ -85,10 +85,6 @@ def check_topic_name(name: str) -> str:
     if not TOPIC_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no topic name: 1 to 249 letters, digits, '.', '_' or '-'")
     return name
-
-
-def _names(value: Any) -> Any:
-    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
 TopicName = Annotated[str, AfterValidator(check_topic_name)]
@@ -173,9 +169,7 @@ class KafkaSettings(Section):
 class TopicSettings(Section):
     """The topics, and how `tastestream topics create` makes them."""
 
-    ratings: Annotated[tuple[TopicName, ...], BeforeValidator(_names), Field(min_length=1, max_length=100)] = (
-        "ratings",
-    )
+    ratings: Annotated[tuple[TopicName, ...], SEPARATED_BY_COMMAS, Field(min_length=1, max_length=100)] = ("ratings",)
     """Input topics; in a variable separated by commas."""
     recommendations: TopicName = "recommendations"
     """Where lists go."""

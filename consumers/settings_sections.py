@@ -4,19 +4,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from consumers.settings_section import SEPARATED_BY_COMMAS, Section
 from recommender.rules import PRESETS
 from schemas.decode import CatalogueKind
 from schemas.scale import Scale
-
-
-class Section(BaseModel):
-    """A group of settings; frozen, without unknown keys, and silent about values in its errors."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True, allow_inf_nan=False
-    )
 
 
 def _without_login(url: str | None) -> str | None:
@@ -36,6 +29,8 @@ class QdrantSettings(Section):
     """Free space below which the Edge store refuses to write."""
     url: Annotated[str | None, AfterValidator(_without_login)] = None
     """Address of the server's gRPC port: http://host:6334 or https://host:6334."""
+    node_urls: Annotated[tuple[str, ...], SEPARATED_BY_COMMAS] = ()
+    """gRPC addresses of all nodes, needed where the collection is replicated; in a variable separated by commas."""
     api_key: SecretStr | None = None
     """API key of the server."""
     ca_file: Path | None = None

@@ -7,7 +7,7 @@
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -18,26 +18,15 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
-    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
 
+from consumers.offsets import REFUSALS, Offsets, Patience, SourceError
 from consumers.records import Assigned, Batch, GapError, Position, Record, starting_position
 
-_REFUSALS = frozenset(
-    {
-        KafkaError._AUTHENTICATION,  # noqa: SLF001  # librdkafka's own codes are named so
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-    }
-)
 
-
-class SourceError(Exception):
-    """Kafka cannot be read as things stand; the message says what to do."""
+ClientFactory = Callable[[dict[str, Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +36,7 @@ class SourceOptions:
     topics: tuple[str, ...]
     batch_max_records: int = 500
     poll_timeout_s: float = 0.2
-    request_timeout_s: float = 10.0
+    patience: Patience = field(default_factory=Patience)
     must_hold_all_partitions: bool = False
     all_partitions_timeout_s: float = 90.0
     accepted_gaps: Mapping[str, Sequence[int]] = field(default_factory=dict)
@@ -75,14 +64,21 @@ class _Held:
 class KafkaSource:
     """Reads the input topics as a member of the group."""
 
-    def __init__(self, properties: Mapping[str, Any], options: SourceOptions, listener: Listener) -> None:
+    def __init__(
+        self,
+        properties: Mapping[str, Any],
+        options: SourceOptions,
+        listener: Listener,
+        consumer: ClientFactory = Consumer,
+        admin: ClientFactory = AdminClient,
+    ) -> None:
         self._options = options
         self._listener = listener
         self._held: dict[tuple[str, int], _Held] = {}
+        self._assignments = 0
         self._total = 0
         self._incomplete_since: float | None = time.monotonic()
-        self._admin = AdminClient(_admin_properties(properties))
-        self._consumer = Consumer(
+        self._consumer = consumer(
             {
                 **properties,
                 "group.protocol": "consumer",
@@ -92,8 +88,9 @@ class KafkaSource:
                 "fetch.wait.max.ms": 100,
             }
         )
+        self._offsets = Offsets(self._consumer, admin(_admin_properties(properties)), options.patience)
         self._consumer.subscribe(
-            list(options.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            list(options.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
 
     @property
@@ -114,28 +111,39 @@ class KafkaSource:
             SourceError: Kafka refuses, or this process must hold all partitions and does not get them.
         """
         first = self._consumer.poll(self._options.poll_timeout_s)
+        assignments = self._assignments
         rest = self._consumer.consume(self._options.batch_max_records - 1, 0) if first is not None else []
         metadata = self._consumer.consumer_group_metadata()
         self._check_complete()
+        if self._assignments != assignments:
+            # Partitions came or went between the two calls: a partition that left and came back would give its records
+            # twice and out of order, and of those behind the later ones the fold takes none.
+            self.rewind()
+            return Batch([], metadata)
         messages = [] if first is None else [first, *rest]
         return Batch([r for message in messages if (r := self._record(message)) is not None], metadata)
 
-    def keep_alive(self) -> None:
-        """Stay in the group without taking records: partitions are paused around one poll."""
-        partitions = [TopicPartition(*key) for key in self._held]
-        self._consumer.pause(partitions)
+    def keep_alive(self) -> bool:
+        """Stay in the group without taking records; False: what was polled before must be given up and rewound."""
+        assignments = self._assignments
+        self._consumer.pause([TopicPartition(*key) for key in self._held])
         message = self._consumer.poll(self._options.poll_timeout_s)
         if message is not None and (error := message.error()) is not None:
             self._check_error(error)
+            message = None
         if not self._incomplete():
             self._consumer.resume([TopicPartition(*key) for key in self._held])
+        return message is None and self._assignments == assignments
 
     def rewind(self) -> None:
         """Go back, in every held partition, to where the group's committed offsets and the markers say."""
         keys = list(self._held)
         for key, held in self._located(keys).items():
             self._held[key] = held
-            self._consumer.seek(TopicPartition(*key, held.position.start))
+            try:
+                self._consumer.seek(TopicPartition(*key, held.position.start))
+            except KafkaException as error:
+                raise SourceError(f"{key[0]} [{key[1]}] cannot be rewound: {error.args[0].str()}") from error
 
     def lags(self) -> dict[tuple[str, int], int]:
         """Records between here and the end of each held partition, as far as known without asking the broker."""
@@ -188,10 +196,11 @@ class KafkaSource:
                 "the brokers do not speak the consumer group protocol of KIP-848: Kafka 4.0 or later is needed "
                 f"(or group.coordinator.rebalance.protocols excludes it): {error.str()}"
             )
-        if error.fatal() or error.code() in _REFUSALS:
+        if error.fatal() or error.code() in REFUSALS:
             raise SourceError(f"Kafka refuses: {error.str()}")
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._assignments += 1
         located = self._located([(tp.topic, tp.partition) for tp in partitions])
         self._held |= located
         self._listener.partitions_changed()
@@ -203,11 +212,8 @@ class KafkaSource:
         self._consumer.incremental_unassign(partitions)
         self._hold_back()
 
-    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._let_go(partitions)
-        self._consumer.incremental_unassign(partitions)
-
     def _let_go(self, partitions: Iterable[TopicPartition]) -> None:
+        self._assignments += 1
         for partition in partitions:
             self._held.pop((partition.topic, partition.partition), None)
         self._listener.partitions_changed()
@@ -216,30 +222,19 @@ class KafkaSource:
         ids = self._topic_ids()
         sources = {key: f"{ids[key[0]]}:{key[1]}" for key in keys}
         markers = self._listener.markers(list(sources.values()))
-        timeout_s = self._options.request_timeout_s
         located: dict[tuple[str, int], _Held] = {}
-        for committed in self._consumer.committed([TopicPartition(*key) for key in keys], timeout_s) if keys else ():
-            if committed.error is not None:
-                raise SourceError(f"the committed offset of {committed.topic} cannot be read: {committed.error.str()}")
-            key = (committed.topic, committed.partition)
-            low, _ = self._consumer.get_watermark_offsets(TopicPartition(*key), timeout_s)
-            offset = None if committed.offset < 0 else committed.offset
-            assigned = Assigned(*key, sources[key], offset, low, markers.get(sources[key]))
+        for key, committed in self._offsets.committed(keys).items():
+            assigned = Assigned(*key, sources[key], committed, self._offsets.low(key), markers.get(sources[key]))
             located[key] = _Held(sources[key], starting_position(assigned, self._options.accepted_gaps))
         return located
 
     def _topic_ids(self) -> dict[str, str]:
         # Asked anew at every assignment: a topic may have been deleted and made again meanwhile.
-        timeout_s = self._options.request_timeout_s
-        futures = self._admin.describe_topics(TopicCollection(list(self._options.topics)), request_timeout=timeout_s)
-        try:
-            found = {name: future.result(timeout_s) for name, future in futures.items()}
-        except KafkaException as error:
-            raise SourceError(f"the input topics cannot be described: {error.args[0].str()}") from error
-        counts = {name: len(topic.partitions) for name, topic in found.items()}
+        found = self._offsets.topics(self._options.topics)
+        counts = {name: count for name, (_, count) in found.items()}
         self._total = sum(counts.values())
         self._listener.partitions_seen(counts)
-        return {name: str(topic.topic_id) for name, topic in found.items()}
+        return {name: topic_id for name, (topic_id, _) in found.items()}
 
     def _incomplete(self) -> bool:
         return self._options.must_hold_all_partitions and len(self._held) < self._total

@@ -12,16 +12,17 @@ from consumers.exit_codes import ExitCode
 _CHECK_INTERVAL_S = 0.2
 
 
-def _end_process() -> None:
-    structlog.get_logger().error("a step exceeded its time limit; a restart replays", setting="limits.step_timeout_s")
+def _end_process(setting: str) -> None:
+    structlog.get_logger().error("a step exceeded its time limit; a restart replays", setting=setting)
     os._exit(ExitCode.STEP_TIMEOUT)
 
 
 class Watchdog:
-    """A thread that calls `on_timeout` once no `beat` came for `limit_s`; runs between `start` and `stop`."""
+    """A thread that calls `on_timeout` with the setting's name once no `beat` came for `limit_s`."""
 
-    def __init__(self, limit_s: float, on_timeout: Callable[[], None] = _end_process) -> None:
+    def __init__(self, limit_s: float, setting: str, on_timeout: Callable[[str], None] = _end_process) -> None:
         self._limit_s = limit_s
+        self._setting = setting
         self._on_timeout = on_timeout
         self._stopped = threading.Event()
         self._last_beat = time.monotonic()
@@ -44,5 +45,5 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._stopped.wait(min(_CHECK_INTERVAL_S, self._limit_s)):
             if time.monotonic() - self._last_beat > self._limit_s:
-                self._on_timeout()
+                self._on_timeout(self._setting)
                 return

@@ -18,7 +18,7 @@ from consumers.metrics import Metrics
 from consumers.records import Batch
 from consumers.source import KafkaSource
 from consumers.watchdog import Watchdog
-from producers.sink import TransactionAbortedError, TransactionalSink
+from producers.sink import SinkError, TransactionAbortedError, TransactionalSink
 from recommender.recommender import Recommender
 from recommender.store import Store, StoreError, StoreUnavailableError
 from schemas.messages import Message
@@ -31,11 +31,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """How long a store may be away; how many stored users are counted per step, and how often anew when shared."""
+    """How long a store may be away, how many transactions in a row may be aborted, how stored users are counted.
+
+    Users are counted `scan_slice_users` per step, and all of them anew every `rescan_interval_s` where others write.
+    """
 
     store_retry_limit_s: float = 120.0
     scan_slice_users: int = 500
     rescan_interval_s: float = 600.0
+    aborts_in_a_row_max: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Worker:
         self._limits = limits
         self._around = around
         self._stopping = False
+        self._aborts_in_a_row = 0
         self._counted_at = time.monotonic()
         self._reported: set[tuple[str, int]] = set()
 
@@ -104,8 +109,15 @@ class Worker:
         try:
             self._commit(batch, messages)
         except TransactionAbortedError as aborted:
-            self._around.metrics.restarted_producer()
+            self._count_abort(aborted)
             self._go_back(str(aborted))
+
+    def _count_abort(self, aborted: TransactionAbortedError) -> None:
+        # What aborts every time, as a message that the output topic does not take, must not go round for ever.
+        self._around.metrics.restarted_producer()
+        self._aborts_in_a_row += 1
+        if self._aborts_in_a_row > self._limits.aborts_in_a_row_max:
+            raise SinkError(f"{self._aborts_in_a_row} transactions in a row were aborted: {aborted}") from aborted
 
     def _handled(self, batch: Batch) -> list[Message] | None:
         """What to publish; None when the batch is no longer ours to handle."""
@@ -116,6 +128,7 @@ class Worker:
                 return self._parts.handler.handle(batch)
             except StoreUnavailableError as error:
                 self._around.metrics.store_retry()
+                wait_s = max(wait_s, error.retry_after_s or 0)
                 if time.monotonic() + wait_s > give_up_at:
                     raise
                 log.warning("the store is away, the worker waits", error=str(error), wait_s=round(wait_s, 2))
@@ -140,7 +153,6 @@ class Worker:
         if not next_offsets:
             with metrics.timed("flush"):
                 parts.store.flush()
-            metrics.outcome("replayed", len(batch.records))
             return
         with metrics.timed("send"):
             parts.sink.begin()
@@ -153,6 +165,7 @@ class Worker:
             raise
         with metrics.timed("commit"):
             parts.sink.commit(next_offsets, batch.group_metadata)
+        self._aborts_in_a_row = 0
         self._measure_freshness(batch)
 
     def _measure_freshness(self, batch: Batch) -> None:

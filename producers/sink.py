@@ -8,6 +8,7 @@ ignore its time limit, so once flushing fails the producer is replaced; delivery
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,14 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from schemas.messages import Message
+
+_FENCED = frozenset(
+    {
+        KafkaError._FENCED,  # noqa: SLF001  # librdkafka's own codes are named so
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.PRODUCER_FENCED,
+    }
+)
 
 ProducerFactory = Callable[[dict[str, Any]], Any]
 
@@ -103,7 +112,9 @@ class TransactionalSink:
 
     def close(self) -> None:
         """Let the producer go; a transaction still open is aborted by the brokers."""
-        with contextlib.suppress(KafkaException):
+        with contextlib.suppress(KafkaException), warnings.catch_warnings():
+            # A fenced producer cannot abort what is open, and would say so as a warning beside our own error.
+            warnings.simplefilter("ignore", RuntimeWarning)
             self._producer.purge()
             self._producer.close(self._options.flush_timeout_s)
 
@@ -151,20 +162,26 @@ class TransactionalSink:
                 return
 
     def _fail(self, doing: str, error: KafkaException) -> None:
+        self._refuse_fenced(error)
         kafka_error: KafkaError = error.args[0]
-        if kafka_error.code() in {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}:  # noqa: SLF001  # librdkafka's own codes are named so
-            raise FencedError(
-                f"another process produces with the transactional id {self._options.transactional_id!r}: "
-                "give every worker its own `instance`"
-            ) from error
         if kafka_error.txn_requires_abort() or kafka_error.retriable():
             self._abort(f"could not {doing}: {kafka_error.str()}")
         raise SinkError(f"could not {doing}: {kafka_error.str()}") from error
 
+    def _refuse_fenced(self, error: KafkaException) -> None:
+        if error.args[0].code() in _FENCED:
+            raise FencedError(
+                f"another process produces with the transactional id {self._options.transactional_id!r}: give every "
+                "worker its own `instance`; or this one stalled in a transaction for longer than "
+                f"{self._options.transaction_timeout_s:g} s (limits.transaction_timeout_s): start it again"
+            ) from error
+
     def _abort(self, why: str) -> None:
         try:
             self._producer.abort_transaction(self._options.commit_timeout_s)
-        except KafkaException:
+        except KafkaException as error:
+            # A new producer would fence the one that fenced us, and so on in turns.
+            self._refuse_fenced(error)
             self._replace(why)
         raise TransactionAbortedError(why)
 
@@ -179,6 +196,7 @@ class TransactionalSink:
             producer = self._factory(self._properties)
             producer.init_transactions(self._options.init_timeout_s)
         except KafkaException as error:
+            self._refuse_fenced(error)
             kafka_error: KafkaError = error.args[0]
             raise SinkError(
                 f"no transaction can be begun as {self._options.transactional_id!r}: {kafka_error.str()}"

@@ -1,14 +1,17 @@
 """What every command shares: the configuration file, and how results and settings are read and printed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import orjson
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from consumers.exit_codes import ExitCode
 from consumers.settings import Settings, load_settings
 
 console = Console()
@@ -41,3 +44,28 @@ def settings_of(context: typer.Context, given: Mapping[str, Any] | None = None) 
 def print_json(document: Any) -> None:
     """One JSON document on one line of standard output."""
     typer.echo(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY).decode())
+
+
+def refuse(message: str) -> NoReturn:
+    """End the command because what was asked for is not there: one line, exit code 1."""
+    errors.print(f"tastestream: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+@contextmanager
+def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, where that is a terminal; call what it gives with (done, total)."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as progress:
+        task = progress.add_task(description, total=None)
+
+        def report(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield report

@@ -122,8 +122,10 @@ def _rated(play: Play, ratings: Sequence[Telling], what: str, before: Recommenda
     value = play.rate(VIEWER, ratings)
     known = {item["item_id"] for item in before["items"]} if before else set()
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for name, justify in (("", "right"), ("the list now", "left"), ("genres", "left"), ("predicted", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("", justify="right")
+    table.add_column("the list now", no_wrap=True, overflow="ellipsis", ratio=3)
+    table.add_column("genres", no_wrap=True, overflow="ellipsis", ratio=2)
+    table.add_column("predicted", justify="right")
     for place, item in enumerate(value["items"], 1):
         is_new = bool(known) and item["item_id"] not in known
         title = item.get("title", f"item {item['item_id']}")
@@ -152,12 +154,12 @@ def _print_summary(document: dict[str, Any], folder: Path | None) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in (
         ("ratings in", f"{document['events']:,}"),
-        ("lists out", f"{document['lists']:,} (ratings of one user in one batch share a list)"),
+        ("lists out", f"{document['lists']:,} (one per user and batch)"),
         ("at full speed", f"{document['events_per_s']:,.0f} ratings/s, {document['refreshes_per_s']:,.0f} lists/s"),
-        ("freshness at 20 ratings/s", f"p50 {freshness['p50']} ms, p99 {freshness['p99']} ms, from sent to readable"),
+        ("freshness at 20 ratings/s", f"p50 {freshness['p50']} ms, p99 {freshness['p99']} ms, sent to readable"),
         ("worker's memory", f"{document['worker_memory_mb']:.0f} MB"),
         ("dead letters", str(document["dead_letters"])),
-        ("checked against a batch computation", f"{verify['users']} users, {verify['mismatches']} wrong"),
+        ("checked with a batch run", f"{verify['users']} users, {verify['mismatches']} wrong"),
     ):
         table.add_row(f"[dim]{name}[/]", value)
     console.print(table)

@@ -175,8 +175,8 @@ def _client(url: SplitResult, options: ServerOptions) -> QdrantClient:
 
 def _certificates(file: Path, url: SplitResult) -> bytes:
     if url.scheme != "https":
-        raise StoreError(f"qdrant.tls_ca_file is set, but qdrant.url begins with {url.scheme}://: make it https://")
+        raise StoreError(f"qdrant.ca_file is set, but qdrant.url begins with {url.scheme}://: make it https://")
     try:
         return file.read_bytes()
     except OSError as error:
-        raise StoreError(f"qdrant.tls_ca_file cannot be read: {error}") from error
+        raise StoreError(f"qdrant.ca_file cannot be read: {error}") from error

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -742,17 +741,19 @@ def test_a_stopped_double_is_unavailable_and_back_with_its_data_on_the_same_port
     assert set(client.get_collection(USERS).payload_schema) == {"tag"}
 
 
-def test_stopping_wakes_what_hangs(double: QdrantDouble, client: QdrantClient) -> None:
-    """No call holds a double open."""
-    reached = threading.Event()
-    double.before("Count", lambda _: reached.set())
+@pytest.mark.parametrize("end", [QdrantDouble.stop, lambda double: double.release()], ids=["stop", "release"])
+def test_stopping_and_releasing_wake_what_hangs(
+    double: QdrantDouble, client: QdrantClient, end: Callable[[QdrantDouble], object]
+) -> None:
+    """No call holds a double open, and a test can end the wait itself."""
     double.fail_next("Count", "hang")
     with ThreadPoolExecutor(1) as pool:
         hanging = pool.submit(client.count, USERS)
-        assert reached.wait(TIMEOUT_S)
-        double.stop()
+        while not double.faults.hanging:
+            assert not hanging.done()
+        end(double)
         with refusal(grpc.StatusCode.CANCELLED):
-            hanging.result(TIMEOUT_S)
+            hanging.result()
 
 
 def test_two_doubles_do_not_share_a_port(double: QdrantDouble, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from store_places import SETTINGS
 
 from consumers.stores.server import ServerStore
 from consumers.stores.server_connection import ReadConsistency, ServerOptions, refuse_unsafe_replication
+from consumers.stores.server_messages import neighbours
 from recommender.profile import UserState
 from recommender.store import NeighbourQuery, Store, StoreError, StoreMismatchError, StoreUnavailableError
 
@@ -166,6 +167,24 @@ def test_every_read_asks_for_its_consistency(double: QdrantDouble, read_consiste
     store.close()
 
 
+def test_a_neighbour_s_version_is_its_tag(store: ServerStore, double: QdrantDouble) -> None:
+    """Replicas count versions of points apart, tags are the same on all; nothing else of the payload is asked for."""
+    write(store, insert(sample_state("u", 2**62 + 1), vector({1: 1.0})))
+    seen: list[pb.QueryBatchPoints] = []
+    double.before("QueryBatch", seen.append)
+    [found] = store.nearest([NeighbourQuery(vector({1: 1.0}), 5, 0)])
+    assert found.versions == [2**62 + 1]
+    [query] = seen[0].query_points
+    assert list(query.with_payload.include.fields) == ["tag"]
+    assert query.HasField("score_threshold")
+
+
+def test_a_similarity_of_zero_is_none() -> None:
+    """Whether a server returns what lies exactly on the threshold does not matter."""
+    found = [pb.ScoredPoint(id=pb.PointId(num=number), score=score) for number, score in ((1, 0.5), (2, 0.0))]
+    assert neighbours(found, NeighbourQuery(vector({1: 1.0}), 5, 0)).ids == [1]
+
+
 def test_a_collection_that_vanished_does_not_look_like_a_pause(store: ServerStore, client: QdrantClient) -> None:
     """NOT_FOUND is an error that waiting does not cure."""
     client.delete_collection(COLLECTION)
@@ -252,7 +271,7 @@ def test_a_url_that_is_none_is_refused(url: str) -> None:
 
 def test_a_ca_file_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     """A file that is not there, or one that would go unused because the url is plain http, is an error."""
-    with pytest.raises(StoreError, match=r"qdrant\.tls_ca_file cannot be read"):
+    with pytest.raises(StoreError, match=r"qdrant\.ca_file cannot be read"):
         ServerStore(ServerOptions("https://host", COLLECTION, tls_ca_file=tmp_path / "gone"), SETTINGS)
     with pytest.raises(StoreError, match="make it https://"):
         ServerStore(ServerOptions("http://host", COLLECTION, tls_ca_file=TLS / "certificate.pem"), SETTINGS)

@@ -78,9 +78,9 @@ def test_a_forgotten_user_leaves_no_id(store: Store) -> None:
 def test_a_large_request_is_applied_whole(store: Store) -> None:
     """A request of 500 users and one with 1,500 expected tags are applied as small ones are."""
     everyone = [f"user {number}" for number in range(500)]
-    write(store, *(insert(sample_state(user_id, at + 1)) for at, user_id in enumerate(everyone)))
-    new = {user_id: 10_000 + at for at, user_id in enumerate(everyone)}
-    tried = {user_id: (at + 1, 20_000 + at, 30_000 + at) for at, user_id in enumerate(everyone)}
+    write(store, *(insert(sample_state(user_id, 10_000 * (at % 3) + at)) for at, user_id in enumerate(everyone, 1)))
+    new = {user_id: 50_000 + at for at, user_id in enumerate(everyone)}
+    tried = {user_id: (at, 10_000 + at, 20_000 + at) for at, user_id in enumerate(everyone, 1)}
     write(store, *(replace_tagged(sample_state(user_id, new[user_id]), *tried[user_id]) for user_id in everyone))
     assert tags(store, everyone) == new
 

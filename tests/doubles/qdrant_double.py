@@ -82,7 +82,7 @@ class QdrantDouble:
 
     @property
     def calls(self) -> Counter[str]:
-        """How often each method was called, refused and failed calls included."""
+        """How often each method was called with the right key, calls that failed included."""
         return self.faults.calls
 
     def start(self) -> Self:

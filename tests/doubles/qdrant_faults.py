@@ -114,6 +114,11 @@ class Faults:
         for waiting in hanging:
             waiting.set()
 
+    @property
+    def hanging(self) -> int:
+        """How many calls hang now, so that a test can wait for one."""
+        return len(self._hanging)
+
     def answer(self, method: str, request: Any, context: ServicerContext, answer: Answer) -> Any:
         """Answer a request with `answer`, unless a fault is planned for it."""
         with self._lock:
@@ -166,6 +171,8 @@ class Faults:
             self._hanging.add(released)
         if context.add_callback(released.set):
             released.wait(HANG_LIMIT_S)
+        with self._lock:
+            self._hanging.discard(released)
 
 
 def _first_operation(request: Any) -> Any:

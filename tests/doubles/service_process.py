@@ -3,11 +3,12 @@
 What it writes to standard error is kept in a file, so that nothing it says can block it or get lost.
 """
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
-import sysconfig
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,10 +19,12 @@ from typing import Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-PROGRAM = str(Path(sysconfig.get_path("scripts"), "tastestream"))
+from producers.broker_process import bound_to_parent
+
+PROGRAM = (*bound_to_parent(), sys.executable, "-m", "consumers")
 WAIT_S = 90.0
 """How long anything is awaited: far more than it takes on a busy machine."""
-POLL_S = 0.02
+POLL_S = 0.05
 PREFIX = "TASTESTREAM_"
 
 
@@ -48,7 +51,7 @@ class WorkerProcess:
     """
 
     def __init__(self, variables: Mapping[str, str], folder: Path, *arguments: str) -> None:
-        self._command = [PROGRAM, "run", *arguments]
+        self._command = [*PROGRAM, "run", *arguments]
         self._environment = clean_environment({PREFIX + "HTTP__PORT": "0", PREFIX + "LOG__FORMAT": "json"} | variables)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,7 +59,7 @@ class WorkerProcess:
         self._address = ""
 
     def __enter__(self) -> Self:
-        return self if self._process else self.start()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -96,6 +99,14 @@ class WorkerProcess:
         """The event of each line of its log, in order."""
         return [str(line["event"]) for line in self._log_lines()]
 
+    def refusal(self) -> str:
+        """The one line for people with which it ended; everything else it said is structured, and no traceback."""
+        lines = [line for line in self.stderr.splitlines() if not line.startswith("{")]
+        assert len(lines) == 1, f"not one line:\n{self.stderr}"
+        assert lines[0].startswith("tastestream: "), lines[0]
+        assert "Traceback" not in self.stderr
+        return lines[0]
+
     def await_until(self, holds: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> Self:
         """Return once the condition holds; fail with what the worker said when it ends first, or in time."""
         deadline = time.monotonic() + timeout_s
@@ -126,6 +137,13 @@ class WorkerProcess:
         """End it at once (SIGKILL), and wait."""
         self._signal(signal.SIGKILL)
         self.await_exit()
+
+    def kill_after(self, seconds: float) -> None:
+        """End it at once when this time has passed, or let it end by itself before."""
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        self.kill()
 
     def pause(self) -> None:
         """Stop its clock (SIGSTOP), as a suspended machine would."""

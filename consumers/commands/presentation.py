@@ -1,0 +1,89 @@
+"""How lists, histories and lengths of time look on a terminal. Titles are data: none is taken for markup."""
+
+from collections.abc import Mapping
+from itertools import islice
+
+from rich.table import Table
+from rich.text import Text
+
+from consumers.lists import ItemCard
+from recommender.profile import History
+from schemas.recommendations import ListItem, RecommendationList
+from schemas.times import format_time
+
+_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
+
+Cards = Mapping[int, ItemCard]
+
+
+def length_text(length_ms: int) -> str:
+    """A length of time in its greatest unit: 12 ms, 3.4 s, 5.0 min, 2.1 h, 8.0 d."""
+    for unit, unit_ms in _UNITS:
+        if length_ms >= unit_ms:
+            return f"{length_ms / unit_ms:.1f} {unit}"
+    return f"{length_ms} ms"
+
+
+def item_title(item: ListItem, cards: Cards) -> str:
+    """What an item is called: by its list, else by the cards, else by its id."""
+    if "title" in item:
+        return item["title"]
+    card = cards.get(item["item_id"]) if isinstance(item["item_id"], int) else None
+    return card.title if card is not None else f"item {item['item_id']}"
+
+
+def list_titles(value: RecommendationList, cards: Cards, top: int) -> list[str]:
+    """The titles of the first items of a list."""
+    return [item_title(item, cards) for item in value["items"][:top]]
+
+
+def list_table(value: RecommendationList, cards: Cards, top: int) -> Table:
+    """The first items of a list: title, genres, predicted rating, neighbours who rated it."""
+    table = _table("", "title", "genres", "predicted", "rated by", "score")
+    for place, item in enumerate(value["items"][:top], 1):
+        table.add_row(
+            str(place),
+            Text(item_title(item, cards)),
+            Text(" ".join(_genres(item, cards))),
+            f"{item['predicted_rating']:.2f}",
+            str(item["support"]),
+            f"{item['score']:.3f}",
+        )
+    return table
+
+
+def history_table(history: History, cards: Cards, limit: int) -> Table:
+    """The newest entries of a history: when, rating, title; a retraction has no rating."""
+    table = _table("rated at", "rating", "title")
+    for item, rating, at_ms in islice(newest_first(history), limit):
+        title = cards[item].title if item in cards else f"item {item}"
+        table.add_row(format_time(at_ms), "retracted" if rating is None else f"{rating:g}", Text(title))
+    return table
+
+
+def newest_first(history: History) -> list[tuple[int, float | None, int]]:
+    """(item, rating or None where it was retracted, epoch ms), the newest first."""
+    return entries(history)[::-1]
+
+
+def entries(history: History) -> list[tuple[int, float | None, int]]:
+    """(item, rating or None where it was retracted, epoch ms), in event-time order."""
+    # Only NaN differs from itself: JSON has no word for it, so a retraction is null there.
+    ratings = [rating if rating == rating else None for rating in history.ratings.tolist()]  # noqa: PLR0124
+    return list(zip(history.items.tolist(), ratings, history.rated_at.tolist(), strict=True))
+
+
+def _genres(item: ListItem, cards: Cards) -> list[str]:
+    if "genres" in item:
+        return item["genres"]
+    card = cards.get(item["item_id"]) if isinstance(item["item_id"], int) else None
+    return list(card.genres) if card is not None else []
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(
+            column, justify="right" if column in {"", "predicted", "rated by", "score", "rating"} else "left"
+        )
+    return table

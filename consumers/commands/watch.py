@@ -1,0 +1,111 @@
+"""`tastestream watch`: lists as they are published, in a live table or as JSON lines."""
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import typer
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from consumers.app import check_cluster
+from consumers.commands.context import console, errors, print_json, settings_of
+from consumers.commands.presentation import Cards, length_text, list_titles
+from consumers.published_lists import PublishedList, age_ms, freshness_ms, list_reader, new_lists
+from consumers.settings import Settings
+from consumers.titles import item_cards
+from schemas.recommendations import RecommendationList
+
+ROWS_MAX = 15
+REFRESHES_PER_S = 4
+FRESHNESS_SHOWN_MAX_MS = 86_400_000
+"""Over a day between rating and list means that an old rating was replayed, and says nothing of the service."""
+
+Lists = Iterator[PublishedList | None]
+
+
+@dataclass(slots=True)
+class Watch:
+    """Which lists are wanted, and when to stop: after `events` lists or `seconds`."""
+
+    users: Collection[str]
+    events: int | None
+    seconds: float | None
+    seen: int = field(default=0, init=False)
+
+    def wanted(self, lists: Lists) -> Lists:
+        """The wanted lists as they come, None when there was none for a moment, until it is time to stop."""
+        until = None if self.seconds is None else time.monotonic() + self.seconds
+        for published in lists:
+            if published is None or (self.users and published.user_id not in self.users):
+                yield None
+            else:
+                self.seen += 1
+                yield published
+            if self.seen == self.events or (until is not None and time.monotonic() >= until):
+                return
+
+
+def watch_command(
+    context: typer.Context,
+    user: Annotated[list[str] | None, typer.Option("--user", help="Only this user's lists; may be repeated.")] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Titles per list.")] = 3,
+    events: Annotated[int | None, typer.Option("--events", min=1, help="End after so many lists.")] = None,
+    seconds: Annotated[float | None, typer.Option("--seconds", min=0, help="End after so many seconds.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print each list as one line of JSON, for programs.")] = False,
+) -> None:
+    """Lists as they are published, the newest first; until Ctrl-C, or for so many lists or seconds.
+
+    Age: how long ago the list was made. Freshness: from the rating's own time to its list (none for old ratings).
+    """
+    settings = settings_of(context)
+    check_cluster(settings)
+    watch = Watch(frozenset(user or ()), events, seconds)
+    with suppress(KeyboardInterrupt), list_reader(settings) as reader:
+        lists = watch.wanted(new_lists(reader.from_now_on()))
+        errors.print(f"watching {settings.recommendations_topic}", style="dim", markup=False, highlight=False)
+        _print_lines(lists) if json else _show_table(settings, lists, top)
+
+
+def _print_lines(lists: Lists) -> None:
+    for published in lists:
+        if published is not None:
+            print_json(published.value or {"user_id": published.user_id, "forgotten": True})
+
+
+def _show_table(settings: Settings, lists: Lists, top: int) -> None:
+    cards = item_cards(settings.catalogue.titles)
+    newest: dict[str, RecommendationList] = {}
+    with Live(console=console, refresh_per_second=REFRESHES_PER_S) as live:
+        for published in lists:
+            if published is not None:
+                newest.pop(published.user_id, None)
+                if published.value is not None:
+                    newest[published.user_id] = published.value
+                for user_id in list(newest)[:-ROWS_MAX]:
+                    del newest[user_id]
+            live.update(_table(list(newest.values())[::-1], cards, top))
+
+
+def _table(lists: list[RecommendationList], cards: Cards, top: int) -> Table:
+    now_ms = time.time_ns() // 1_000_000
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("user", "tier", f"first {top} titles", "age", "freshness"):
+        table.add_column(column)
+    for value in lists:
+        table.add_row(
+            Text(value["user_id"]),
+            value["tier"],
+            Text(" · ".join(list_titles(value, cards, top))),
+            length_text(age_ms(value, now_ms)),
+            _freshness(value),
+        )
+    return table
+
+
+def _freshness(value: RecommendationList) -> str:
+    found_ms = freshness_ms(value)
+    return length_text(found_ms) if found_ms <= FRESHNESS_SHOWN_MAX_MS else "–"

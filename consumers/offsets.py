@@ -1,0 +1,85 @@
+"""What the brokers know of the input: topic ids, partition counts, committed offsets, where a partition begins.
+
+A question is asked again while the brokers are away, or while the offsets of a worker that died in its commit are
+pending, until the brokers have aborted its transaction.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import stamina
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, TopicDescription
+
+REFUSALS = frozenset(
+    {
+        KafkaError._AUTHENTICATION,  # noqa: SLF001  # librdkafka's own codes are named so
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+Answer = TypeVar("Answer")
+
+
+class SourceError(Exception):
+    """Kafka cannot be read as things stand; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long one question may take, and for how long it is asked again, both in seconds."""
+
+    request_timeout_s: float = 10.0
+    recovery_limit_s: float = 25.0
+
+
+class Offsets:
+    """Asks on behalf of a consumer; every method raises `SourceError` when there is no answer in time."""
+
+    def __init__(self, consumer: Consumer, admin: AdminClient, patience: Patience) -> None:
+        self._consumer = consumer
+        self._admin = admin
+        self._timeout_s = patience.request_timeout_s
+        self._again = stamina.retry(on=_may_pass, attempts=None, timeout=patience.recovery_limit_s, wait_max=1.0)
+
+    def topics(self, names: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Id and number of partitions by topic."""
+        found = self._asked("the input topics", self._described, names)
+        return {name: (str(topic.topic_id), len(topic.partitions)) for name, topic in found.items()}
+
+    def committed(self, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int | None]:
+        """The group's committed offset by (topic, partition); None where there is none."""
+        found = self._asked("the committed offsets", self._committed, keys) if keys else []
+        return {(tp.topic, tp.partition): None if tp.offset < 0 else tp.offset for tp in found}
+
+    def low(self, key: tuple[str, int]) -> int:
+        """Where a partition begins."""
+        return self._asked(f"the beginning of {key[0]}", self._low, key)
+
+    def _described(self, names: Sequence[str]) -> dict[str, TopicDescription]:
+        futures = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=self._timeout_s)
+        return {name: future.result() for name, future in futures.items()}
+
+    def _committed(self, keys: Sequence[tuple[str, int]]) -> list[TopicPartition]:
+        found = self._consumer.committed([TopicPartition(*key) for key in keys], self._timeout_s)
+        for partition in found:
+            if partition.error is not None:
+                raise KafkaException(partition.error)
+        return found
+
+    def _low(self, key: tuple[str, int]) -> int:
+        low, _ = self._consumer.get_watermark_offsets(TopicPartition(*key), self._timeout_s)
+        return low
+
+    def _asked(self, what: str, ask: Callable[[Any], Answer], argument: Any) -> Answer:
+        try:
+            return self._again(ask)(argument)
+        except KafkaException as error:
+            raise SourceError(f"{what} cannot be read: {error.args[0].str()}") from error
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() not in REFUSALS

@@ -1,0 +1,146 @@
+"""Whether a worker with these settings would start: Kafka, its group protocol, the topics, the store. Makes nothing."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from confluent_kafka.admin import ResourceType
+
+from consumers.app import check_cluster, open_store, server_options
+from consumers.cluster import Cluster, ClusterError
+from consumers.existing_store import store_exists, store_place
+from consumers.exit_codes import ExitCode
+from consumers.failures import exit_code_of
+from consumers.settings import Settings
+from consumers.stores.server_connection import Connection, refuse_unsafe_replication
+from recommender.store import StoreBusyError, StoreFullError, StoreSettings
+
+_PROTOCOLS = "group.coordinator.rebalance.protocols"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found; `code` is what a worker would end with, `OK` if it would go on."""
+
+    what: str
+    code: ExitCode
+    detail: str
+
+
+def preflight(settings: Settings) -> list[Finding]:
+    """All checks, in the order in which a worker would fail."""
+    found = [_finding("kafka", lambda: _reachable(settings))]
+    if found[0].code is ExitCode.OK:
+        found += [
+            _finding("group protocol", lambda: _group_protocol(settings)),
+            _finding("topics", lambda: _topics(settings)),
+        ]
+    kind = "edge store" if settings.qdrant.store == "edge" else "server store"
+    check = _edge if settings.qdrant.store == "edge" else _server
+    return [*found, _finding(kind, lambda: check(settings))]
+
+
+def _finding(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, ExitCode.OK, check())
+    except Exception as error:
+        code = exit_code_of(error)
+        if code is ExitCode.INTERNAL:
+            raise
+        return Finding(what, code, str(error))
+
+
+def _cluster(settings: Settings) -> Cluster:
+    return Cluster(settings.kafka.client_config(), settings.kafka.request_timeout_s)
+
+
+def _reachable(settings: Settings) -> str:
+    _cluster(settings).check_reachable()
+    return f"answers at {settings.kafka.bootstrap_servers}"
+
+
+def _group_protocol(settings: Settings) -> str:
+    """Asks one broker for its own settings; where those may not be read, nothing is known, and nothing is wrong."""
+    cluster = _cluster(settings)
+    brokers = cluster.admin.list_topics(timeout=settings.kafka.request_timeout_s).brokers
+    try:
+        protocols = cluster.config(ResourceType.BROKER, str(min(brokers))).get(_PROTOCOLS)
+    except ClusterError as error:
+        return f"not known, a worker finds out when it joins ({error})"
+    if protocols is None or "consumer" not in protocols.split(","):
+        raise ClusterError(
+            "the brokers do not speak the consumer group protocol of KIP-848: Kafka 4.0 or later is needed "
+            f"({_PROTOCOLS} is {protocols})"
+        )
+    return "the brokers speak the consumer protocol of KIP-848"
+
+
+def _topics(settings: Settings) -> str:
+    counts = {name: topic.partitions for name, topic in check_cluster(settings).items()}
+    return ", ".join(f"{name} ({count} partitions)" for name, count in counts.items())
+
+
+def _edge(settings: Settings) -> str:
+    place = store_place(settings)
+    _check_space(settings)
+    if not store_exists(settings):
+        return f"none yet at {place}: the first worker makes it"
+    try:
+        return _opened(settings)
+    except StoreBusyError:
+        return f"held by another process (a running worker, most likely) at {place}"
+
+
+def _check_space(settings: Settings) -> None:
+    folder = settings.edge_folder.absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free, reserve = shutil.disk_usage(existing).free, settings.qdrant.edge_disk_reserve_bytes
+    if free < reserve:
+        raise StoreFullError(
+            f"only {free // 2**20} MiB are free at {existing}, under the reserve of {reserve // 2**20} MiB "
+            "(qdrant.edge_disk_reserve_bytes): make room"
+        )
+
+
+def _server(settings: Settings) -> str:
+    options = server_options(settings)
+    if not store_exists(settings):
+        refuse_unsafe_replication(
+            options.replication_factor, options.write_consistency_factor, options.read_consistency
+        )
+    connection = Connection(options)
+    try:
+        connection.refuse_old_server()
+        version = _version(connection)
+        points = _points(connection, options.collection) if store_exists(settings) else 0
+    finally:
+        connection.close()
+    place = f"Qdrant {version} at {store_place(settings)}"
+    # Opening an empty collection would write the store's settings into it.
+    return f"{place}: {_opened(settings)}" if points else f"{place}: empty, the first worker makes it"
+
+
+def _version(connection: Connection) -> str:
+    with connection.errors("ask for its version"):
+        version: str = connection.models.info().version
+        return version
+
+
+def _points(connection: Connection, collection: str) -> int:
+    with connection.errors("count points"):
+        return connection.models.count(collection, exact=True).count
+
+
+def _opened(settings: Settings) -> str:
+    store = open_store(settings)
+    try:
+        return _described(store.settings)
+    finally:
+        store.close()
+
+
+def _described(made_for: StoreSettings) -> str:
+    return (
+        f"made for {made_for.catalogue} item ids on the scale {made_for.scale_min:g}..{made_for.scale_max:g}, "
+        f"vector {made_for.value_rule}, epoch {made_for.epoch}, format {made_for.format_version}"
+    )

@@ -1,0 +1,126 @@
+"""What must be true, computed from the topics alone: the states by a pure fold, the lists by what they answer to."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from confluent_kafka import Message
+from deployment import Deployment
+from sample_states import exactly
+from service_process import WAIT_S
+
+from consumers.settings_mapping import history_limits, wire_rules
+from consumers.topic_reader import TopicReader
+from recommender.profile import Change, Forget, Rate, Retract, SetAttributes, Update, UserState, fold
+from recommender.store import point_id
+from schemas.decode import Decoded, RawRecord, decode_json
+from schemas.events import Forgotten, ProfileChanged, Rated, Retracted
+from schemas.reasons import MalformedRecordError
+from schemas.recommendations import decode_list
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A list or a tombstone: its state's (epoch, version), and the offset it answers to (None for a tombstone)."""
+
+    version: tuple[int, int]
+    source: tuple[int, int] | None
+
+
+def committed_records(deployment: Deployment, topic: str) -> list[Message]:
+    """Every record of a topic that a read_committed reader sees, in order per partition."""
+    with TopicReader({"bootstrap.servers": deployment.servers}, [topic], WAIT_S) as reader:
+        return list(reader.to_the_end())
+
+
+def updates(deployment: Deployment) -> dict[str, list[Update]]:
+    """Every valid event of the input topic as an update, by user id, in topic order."""
+    topic_id = deployment.cluster.topics([deployment.topic])[deployment.topic].topic_id
+    found: defaultdict[str, list[Update]] = defaultdict(list)
+    for message in committed_records(deployment, deployment.topic):
+        if (decoded := _decoded(deployment, message)) is not None:
+            source, offset = f"{topic_id}:{message.partition()}", message.offset()
+            user_id = decoded.event.user_id
+            assert offset is not None
+            found[user_id].append(Update(source, offset, user_id, _change(decoded)))
+    return found
+
+
+def folded(deployment: Deployment, rows_of: Mapping[str, list[Update]]) -> dict[int, UserState]:
+    """The pure fold of updates, by point id."""
+    limits = history_limits(deployment.settings)
+    return {point_id(user): fold(UserState(), rows, limits) for user, rows in rows_of.items()}
+
+
+def published(deployment: Deployment) -> dict[str, list[Published]]:
+    """What a read_committed reader of the lists sees, by user id, in topic order."""
+    found: defaultdict[str, list[Published]] = defaultdict(list)
+    for message in committed_records(deployment, deployment.settings.recommendations_topic):
+        key = message.key()
+        assert key is not None
+        found[key.decode()].append(_published(message))
+    return found
+
+
+def assert_exactly_once(deployment: Deployment) -> None:
+    """States equal the fold bit for bit; versions rise strictly; the last list answers to the last event; no lag.
+
+    Call it when the workers have ended.
+    """
+    assert deployment.lag() == 0
+    events = updates(deployment)
+    truth = folded(deployment, events)
+    assert_equal_states(truth, deployment.states())
+    lists = published(deployment)
+    assert lists.keys() == events.keys()
+    for user, rows in lists.items():
+        versions = [row.version for row in rows]
+        assert versions == sorted(set(versions)), f"the versions of user {user} do not rise strictly: {versions}"
+        assert versions[-1] == (1, truth[point_id(user)].count)
+        last = events[user][-1]
+        assert rows[-1].source in {None, (int(last.source.rpartition(":")[2]), last.offset)}
+
+
+def assert_equal_states(truth: Mapping[int, UserState], stored: Mapping[int, UserState]) -> None:
+    """Bit for bit, everything but the tags, which name write attempts."""
+    assert stored.keys() == truth.keys()
+    wrong = {i for i, state in truth.items() if exactly(replace(stored[i], tag=0)) != exactly(state)}
+    assert not wrong, {truth[i].user_id: (truth[i], stored[i]) for i in sorted(wrong)[:3]}
+
+
+def _decoded(deployment: Deployment, message: Message) -> Decoded | None:
+    record = RawRecord(message.key(), message.value(), message.timestamp()[1])
+    try:
+        return decode_json(record, wire_rules(deployment.settings))
+    except MalformedRecordError:
+        return None
+
+
+def _change(decoded: Decoded) -> Change:
+    match decoded.event:
+        case Rated(item_id=int() as item, rating=rating):
+            return Rate(item, rating, decoded.at_ms)
+        case Retracted(item_id=int() as item):
+            return Retract(item, decoded.at_ms)
+        case ProfileChanged(attributes=attributes):
+            return SetAttributes(attributes)
+        case Forgotten():
+            return Forget()
+    raise AssertionError(f"no change in {decoded.event!r}")
+
+
+def _published(message: Message) -> Published:
+    value = message.value()
+    if value is None:
+        epoch, _, version = dict(_headers(message))["ce_id"].decode().partition(".")
+        return Published((int(epoch), int(version)), None)
+    found = decode_list(value)
+    state, source = found["state"], found["source"]
+    return Published((state["epoch"], state["version"]), (source["partition"], source["offset"]))
+
+
+def _headers(message: Message) -> Iterator[tuple[str, bytes]]:
+    for name, value in message.headers() or []:
+        assert isinstance(name, str)
+        assert isinstance(value, bytes)
+        yield name, value
