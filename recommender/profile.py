@@ -8,8 +8,8 @@
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 Items = NDArray[np.uint32]
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
+Positions = NDArray[np.intp]
+Entry = tuple[int, float, int]
+"""Item, rating (NaN: a retraction) and epoch ms."""
 AttributeValue = bool | int | float | str
 
 
@@ -73,10 +76,14 @@ class History:
     def __len__(self) -> int:
         return len(self.items)
 
+    def at(self, places: "Positions | NDArray[np.bool_] | slice") -> "History":
+        """The entries at these places."""
+        return History(self.items[places], self.ratings[places], self.rated_at[places])
+
     def rated(self) -> "History":
         """The entries that are ratings, in the same order."""
         live = ~np.isnan(self.ratings)
-        return self if live.all() else History(self.items[live], self.ratings[live], self.rated_at[live])
+        return self if live.all() else self.at(live)
 
 
 EMPTY_HISTORY = History(np.empty(0, np.uint32), np.empty(0, np.float64), np.empty(0, np.int64))
@@ -129,64 +136,58 @@ def mean_rating(history: History) -> float | None:
 
 
 def fold(state: UserState, updates: Iterable[Update], limits: HistoryLimits) -> UserState:
-    """The state after the updates (all of one user, in topic order); those already applied change nothing."""
+    """The state after the updates (all of one user, in topic order); those already applied change nothing.
+
+    One pass merges all entries at once, so that a burst of ratings costs little more than one.
+    """
+    history, seen, attributes, user_id = state.history, state.seen, state.attributes, state.user_id
+    count, offsets, last_source = state.count, dict(state.offsets), state.last_source
+    entries: list[Entry] = []
     for update in updates:
-        if not state.has_applied(update.source, update.offset):
-            state = _apply(state, update, limits)
-    return state
+        if update.offset <= offsets.get(update.source, -1):
+            continue
+        user_id, count, last_source = update.user_id, count + 1, update.source
+        offsets[update.source] = update.offset
+        match update.change:
+            case Rate(item, rating, at_ms):
+                entries.append((item, rating, at_ms))
+            case Retract(item, at_ms):
+                entries.append((item, math.nan, at_ms))
+            case SetAttributes(changed):
+                attributes = {name: value for name, value in {**attributes, **changed}.items() if value is not None}
+            case Forget():
+                history, seen, attributes, user_id = EMPTY_HISTORY, NO_ITEMS, {}, None
+                entries.clear()
+    if count == state.count:
+        return state
+    if entries:
+        history, seen = _bounded(_merged(history, entries), seen, limits)
+    return UserState(user_id, history, seen, attributes, count, offsets, last_source, state.tag)
 
 
-def _apply(state: UserState, update: Update, limits: HistoryLimits) -> UserState:
-    match update.change:
-        case Rate(item, rating, at_ms):
-            state = _with_entry(state, (item, rating, at_ms), limits)
-        case Retract(item, at_ms):
-            state = _with_entry(state, (item, math.nan, at_ms), limits)
-        case SetAttributes(attributes):
-            merged = {**state.attributes, **attributes}
-            state = replace(state, attributes={k: v for k, v in merged.items() if v is not None})
-        case Forget():
-            state = UserState(count=state.count, offsets=state.offsets, tag=state.tag)
-    user_id = None if isinstance(update.change, Forget) else update.user_id
-    offsets = {**state.offsets, update.source: update.offset}
-    return replace(state, user_id=user_id, count=state.count + 1, offsets=offsets, last_source=update.source)
-
-
-def _with_entry(state: UserState, entry: tuple[int, float, int], limits: HistoryLimits) -> UserState:
-    item, _, at_ms = entry
-    history = state.history
-    known = np.flatnonzero(history.items == item)
-    if len(known):
-        if at_ms < history.rated_at[known[0]]:
-            return state
-        history = _without(history, int(known[0]))
-    history = _inserted(history, entry)
-    excess = len(history) - limits.entries_max
-    seen = state.seen if len(known) else _removed(state.seen, item)
-    if excess > 0:
-        seen = _bounded_union(seen, history.items[:excess], limits.seen_max)
-        history = History(history.items[excess:], history.ratings[excess:], history.rated_at[excess:])
-    return replace(state, history=history, seen=seen)
-
-
-def _without(history: History, at: int) -> History:
-    return History(np.delete(history.items, at), np.delete(history.ratings, at), np.delete(history.rated_at, at))
-
-
-def _inserted(history: History, entry: tuple[int, float, int]) -> History:
-    item, rating, at_ms = entry
-    at = int(np.searchsorted(history.rated_at, at_ms, side="right"))
-    return History(
-        np.concatenate((history.items[:at], np.array([item], np.uint32), history.items[at:])),
-        np.concatenate((history.ratings[:at], np.array([rating], np.float64), history.ratings[at:])),
-        np.concatenate((history.rated_at[:at], np.array([at_ms], np.int64), history.rated_at[at:])),
+def _merged(history: History, entries: Sequence[Entry]) -> History:
+    items, ratings, times = zip(*entries, strict=True)
+    everything = History(
+        np.concatenate((history.items, np.array(items, np.uint32))),
+        np.concatenate((history.ratings, np.array(ratings, np.float64))),
+        np.concatenate((history.rated_at, np.array(times, np.int64))),
     )
+    # Stable, and what came later stands behind: of equal times the later one ends up last, and the last one counts.
+    return everything.at(_last_of_each(everything.items, np.argsort(everything.rated_at, kind="stable")))
 
 
-def _removed(seen: Items, item: int) -> Items:
-    return seen[seen != item] if len(seen) else seen
+def _last_of_each(items: Items, order: Positions) -> Positions:
+    """Of positions in an order, those at which an item stands for the last time, in the same order."""
+    _, from_end = np.unique(items[order][::-1], return_index=True)
+    return order[np.sort(len(order) - 1 - from_end)]
 
 
-def _bounded_union(seen: Items, fallen: Items, seen_max: int) -> Items:
-    # Of too many ids the greatest stay: a rule that does not depend on the order in which they fell out.
-    return np.union1d(seen, fallen)[-seen_max:] if seen_max else NO_ITEMS
+def _bounded(history: History, seen: Items, limits: HistoryLimits) -> tuple[History, Items]:
+    excess = max(0, len(history) - limits.entries_max)
+    kept, fallen = history.at(slice(excess, None)), history.items[:excess]
+    if len(seen):
+        seen = seen[~np.isin(seen, kept.items)]
+    if excess and limits.seen_max:
+        # Of too many ids the greatest stay: a rule that does not depend on the order in which they fell out.
+        seen = np.union1d(seen, fallen)[-limits.seen_max :]
+    return kept, seen
