@@ -4,7 +4,7 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
@@ -32,6 +32,9 @@ from producers.sink import SinkOptions, TransactionalSink
 from recommender.recommender import Recommender
 from recommender.store import Store
 from schemas.decode import decoder_for
+
+MESSAGE_MAX_BYTES, BATCH_MAX_BYTES = 1_000_000_000, 1_000_000
+"""The largest record that librdkafka can be told to take, and its own limit of a batch."""
 
 # librdkafka writes to standard error by itself unless it is given a logger.
 _KAFKA_LOG = logging.getLogger("kafka")
@@ -94,7 +97,7 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
             {
                 **settings.kafka.producer_config(),
                 "logger": _KAFKA_LOG,
-                "message.max.bytes": max(topic.max_message_bytes for topic in topics.values()),
+                **_message_sizes(topics),
             },
             SinkOptions(
                 settings.transactional_id,
@@ -122,6 +125,13 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         around.watchdog.start()
         stack.callback(around.watchdog.stop)
         yield Worker(Parts(source, sink, store, handler, recommender), limits, around)
+
+
+def _message_sizes(topics: Mapping[str, Topic]) -> dict[str, int]:
+    # The brokers' limits are those of packed batches. A record that came in packed may be far larger, and has to go out
+    # again as a dead letter: how large one may be is theirs to say, not the client's.
+    batch_bytes = min(topic.max_message_bytes for topic in topics.values())
+    return {"message.max.bytes": MESSAGE_MAX_BYTES, "batch.size": min(BATCH_MAX_BYTES, batch_bytes)}
 
 
 def run(settings: Settings, accepted_gaps: AcceptedGaps) -> None:
@@ -187,5 +197,6 @@ def _source_options(settings: Settings, store: Store, accepted_gaps: AcceptedGap
         settings.limits.poll_timeout_s,
         Patience(timeout_s, settings.limits.transaction_timeout_s + timeout_s),
         must_hold_all_partitions=store.exclusive,
+        all_partitions_timeout_s=settings.limits.all_partitions_timeout_s,
         accepted_gaps=accepted_gaps,
     )

@@ -61,6 +61,11 @@ class Cluster:
         except KafkaException as error:
             self.admin.poll(0)
             cause = self._last_error or error.args[0]
+            if cause.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001  # librdkafka's name
+                raise ClusterError(
+                    f"Kafka at {self._servers} refuses the login (kafka.sasl_mechanism, kafka.sasl_username, "
+                    f"kafka.sasl_password): {cause.str()}"
+                ) from error
             raise ClusterError(
                 f"no Kafka at {self._servers} (kafka.bootstrap_servers) within {self._timeout_s:g} s: {cause.str()}"
             ) from error

@@ -107,6 +107,8 @@ class LimitSettings(Section):
     """After how long the brokers abort the transaction of a worker that died."""
     store_retry_limit_s: Annotated[float, Field(ge=0, le=86_400)] = 120
     """How long a store may be away before the worker stops."""
+    all_partitions_timeout_s: Annotated[float, Field(ge=1, le=86_400)] = 90
+    """How long a worker with an Edge store waits to hold every partition before it stops; longer than a session."""
     shutdown_timeout_s: Annotated[float, Field(ge=1, le=600)] = 20
     """How long the step in hand may take after SIGTERM."""
     history_max_entries: Annotated[int, Field(ge=1, le=100_000)] = 2_000

@@ -25,7 +25,6 @@ from confluent_kafka.admin import AdminClient
 from consumers.offsets import REFUSALS, Offsets, Patience, SourceError
 from consumers.records import Assigned, Batch, GapError, Position, Record, starting_position
 
-
 ClientFactory = Callable[[dict[str, Any]], Any]
 
 
@@ -78,7 +77,7 @@ class KafkaSource:
         self._assignments = 0
         self._total = 0
         self._incomplete_since: float | None = time.monotonic()
-        self._consumer = consumer(
+        self._consumer: Consumer = consumer(
             {
                 **properties,
                 "group.protocol": "consumer",
@@ -191,12 +190,12 @@ class KafkaSource:
                 f"a partition's next event is gone from its topic ({error.str()}): it was deleted before it was read; "
                 "start the worker again and it says how many are lost"
             )
-        if error.code() in {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}:  # noqa: SLF001  # as above
+        if _is_too_old(error):
             raise SourceError(
                 "the brokers do not speak the consumer group protocol of KIP-848: Kafka 4.0 or later is needed "
                 f"(or group.coordinator.rebalance.protocols excludes it): {error.str()}"
             )
-        if error.fatal() or error.code() in REFUSALS:
+        if _is_fatal(error) or error.code() in REFUSALS:
             raise SourceError(f"Kafka refuses: {error.str()}")
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -259,6 +258,16 @@ class KafkaSource:
                 "Edge store needs all of them in one worker: stop the other workers of the group, or use a Qdrant "
                 "server (qdrant.store = server)"
             )
+
+
+def _is_fatal(error: KafkaError) -> bool:
+    # `poll` gives a fatal error back under one code, with the cause in its text alone.
+    return error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001  # librdkafka's name
+
+
+def _is_too_old(error: KafkaError) -> bool:
+    codes = {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}  # noqa: SLF001  # librdkafka's name
+    return error.code() in codes or (_is_fatal(error) and "API version not supported" in error.str())
 
 
 def _admin_properties(properties: Mapping[str, Any]) -> dict[str, Any]:

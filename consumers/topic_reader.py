@@ -1,5 +1,6 @@
 """Reads topics from outside the group, as any consumer of ours would: committed records only, by nobody's offsets."""
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self, cast
@@ -21,6 +22,8 @@ class TopicReader:
         self._consumer = Consumer(
             {
                 **properties,
+                # librdkafka writes to standard error by itself unless it is given a logger.
+                "logger": logging.getLogger("kafka"),
                 "group.id": "tastestream-reader",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",

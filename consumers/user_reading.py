@@ -40,4 +40,4 @@ def read_user(settings: Settings, user_id: str) -> UserReading:
 
 def _from_topics(settings: Settings, user_id: str, why: str) -> UserReading:
     topics = ", ".join(settings.input_topics)
-    return UserReading(folded_user(settings, user_id), from_store=False, place=f"the events in {topics}: {why}")
+    return UserReading(folded_user(settings, user_id), from_store=False, place=f"the events of {topics} ({why})")

@@ -20,7 +20,7 @@ from consumers.source import KafkaSource
 from consumers.watchdog import Watchdog
 from producers.sink import SinkError, TransactionAbortedError, TransactionalSink
 from recommender.recommender import Recommender
-from recommender.store import Store, StoreError, StoreUnavailableError
+from recommender.store import Store, StoreError, StoreRestoredError, StoreUnavailableError
 from schemas.messages import Message
 
 _BACKOFF_FIRST_S = 0.1
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """How long a store may be away, how many transactions in a row may be aborted, how stored users are counted.
+    """How long a store may be away, how many batches in a row may be set back, how stored users are counted.
 
     Users are counted `scan_slice_users` per step, and all of them anew every `rescan_interval_s` where others write.
     """
@@ -39,7 +39,7 @@ class WorkerLimits:
     store_retry_limit_s: float = 120.0
     scan_slice_users: int = 500
     rescan_interval_s: float = 600.0
-    aborts_in_a_row_max: int = 10
+    setbacks_in_a_row_max: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Worker:
         self._limits = limits
         self._around = around
         self._stopping = False
-        self._aborts_in_a_row = 0
+        self._setbacks_in_a_row = 0
         self._counted_at = time.monotonic()
         self._reported: set[tuple[str, int]] = set()
 
@@ -102,22 +102,26 @@ class Worker:
 
     def _take(self, batch: Batch) -> None:
         self._around.metrics.batch(len(batch.records))
-        messages = self._handled(batch)
-        if messages is None:
-            self._go_back("the batch was given up")
-            return
         try:
-            self._commit(batch, messages)
+            messages = self._handled(batch)
+            if messages is None:
+                self._go_back("the batch was given up")
+            else:
+                self._commit(batch, messages)
         except TransactionAbortedError as aborted:
-            self._count_abort(aborted)
-            self._go_back(str(aborted))
+            self._around.metrics.restarted_producer()
+            self._set_back(aborted)
+        except StoreRestoredError as restored:
+            # A worker that lost its partitions and does not know yet sets their markers back, too. Either way the
+            # markers tell where to go on, as after a restart.
+            self._set_back(restored)
 
-    def _count_abort(self, aborted: TransactionAbortedError) -> None:
-        # What aborts every time, as a message that the output topic does not take, must not go round for ever.
-        self._around.metrics.restarted_producer()
-        self._aborts_in_a_row += 1
-        if self._aborts_in_a_row > self._limits.aborts_in_a_row_max:
-            raise SinkError(f"{self._aborts_in_a_row} transactions in a row were aborted: {aborted}") from aborted
+    def _set_back(self, error: SinkError | StoreError) -> None:
+        """Go back, unless it has become a habit: what fails every time must not go round for ever."""
+        self._setbacks_in_a_row += 1
+        if self._setbacks_in_a_row > self._limits.setbacks_in_a_row_max:
+            raise error
+        self._go_back(str(error))
 
     def _handled(self, batch: Batch) -> list[Message] | None:
         """What to publish; None when the batch is no longer ours to handle."""
@@ -165,7 +169,7 @@ class Worker:
             raise
         with metrics.timed("commit"):
             parts.sink.commit(next_offsets, batch.group_metadata)
-        self._aborts_in_a_row = 0
+        self._setbacks_in_a_row = 0
         self._measure_freshness(batch)
 
     def _measure_freshness(self, batch: Batch) -> None:

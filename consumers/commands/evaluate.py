@@ -1,5 +1,6 @@
 """`tastestream evaluate`: how good the lists are, on a data set, through the service's own path."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -8,7 +9,13 @@ from rich.table import Table
 from consumers.commands.context import Json, console, print_json, progress_bar, settings_of
 from consumers.evaluation import Evaluation, EvaluationPlan, StoreKind, run_evaluation
 from consumers.named_datasets import HELP, named_dataset
-from recommender.evaluation import HitRate
+from recommender.evaluation import HitRate, Report
+
+_MEASURES: dict[str, Callable[[Report], HitRate]] = {
+    "HR@10 warm": lambda report: report.warm,
+    "HR@10 liked": lambda report: report.liked,
+    "HR@10 cold": lambda report: report.cold,
+}
 
 
 def evaluate_command(
@@ -43,16 +50,15 @@ def evaluate_command(
 
 
 def evaluation_table(evaluations: list[Evaluation]) -> Table:
-    """A row per evaluation; rates with their standard error, clustered by user."""
+    """A column per evaluation of the same ratings; rates with their standard error, clustered by user."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("rules", "HR@10 warm", "n", "HR@10 liked", "n", "HR@10 cold", "n", "nDCG@10 warm"):
-        table.add_column(column, justify="left" if column == "rules" else "right")
-    for evaluation in evaluations:
-        report = evaluation.report
-        cells = [cell for found in (report.warm, report.liked, report.cold) for cell in _cells(found)]
-        table.add_row(evaluation.variant, *cells, f"{report.warm.ndcg:.4f}")
+    table.add_column("measure")
+    for column in ("n", *(evaluation.variant for evaluation in evaluations)):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, measure in _MEASURES.items():
+        found = [measure(evaluation.report) for evaluation in evaluations]
+        rates = [f"{hits.rate:.4f} ±{hits.standard_error:.4f}" for hits in found]
+        table.add_row(name, f"{found[0].events:,}", *rates)
+    gains = [f"{evaluation.report.warm.ndcg:.4f}" + " " * len(" ±0.0000") for evaluation in evaluations]
+    table.add_row("nDCG@10 warm", f"{evaluations[0].report.warm.events:,}", *gains)
     return table
-
-
-def _cells(found: HitRate) -> tuple[str, str]:
-    return f"{found.rate:.4f} ±{found.standard_error:.4f}", f"{found.events:,}"

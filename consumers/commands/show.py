@@ -40,8 +40,8 @@ def show_command(
 
 def _why_nothing(user: str, reading: UserReading) -> str:
     if reading.state.count:
-        return f"user {user!r} was forgotten, after {reading.state.count} events ({reading.place})"
-    return f"user {user!r} is not known: there is no event of theirs in {reading.place}"
+        return f"user {user!r} was forgotten, after {reading.state.count} events, say {reading.place}"
+    return f"user {user!r} is not known to {reading.place}"
 
 
 def _source(reading: UserReading) -> str:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import qdrant_edge as engine
 
+from consumers.stores.ownership import Ownership, held_elsewhere
 from consumers.stores.points import (
     HISTORY,
     TAG,
@@ -33,7 +34,6 @@ from recommender.store import (
     Page,
     Snapshot,
     StateWrite,
-    StoreBusyError,
     StoreError,
     StoreFullError,
     StoreMismatchError,
@@ -63,11 +63,16 @@ class EdgeStore:
         self._folder = folder
         self._reserve_bytes = disk_reserve_bytes
         self._vector = settings.value_rule
-        self._shard = _open_shard(folder, self._vector)
+        self._ownership = Ownership(folder)
+        try:
+            self._shard = _open_shard(folder, self._vector)
+        except BaseException:
+            self._ownership.release()
+            raise
         try:
             self.settings = self._own_settings(settings)
         except BaseException:
-            self._shard.close()
+            self._close_shard()
             raise
 
     def read(self, user_ids: Sequence[str], sources: Sequence[str]) -> Snapshot:
@@ -176,9 +181,18 @@ class EdgeStore:
 
     def close(self) -> None:
         """See `Store.close`."""
-        with _engine_errors("close"):
-            self._shard.flush()
-            self._shard.close()
+        try:
+            with _engine_errors("flush"):
+                self._shard.flush()
+        finally:
+            self._close_shard()
+
+    def _close_shard(self) -> None:
+        try:
+            with _engine_errors("close"):
+                self._shard.close()
+        finally:
+            self._ownership.release()
 
     def _own_settings(self, wanted: StoreSettings) -> StoreSettings:
         with _engine_errors("read settings"):
@@ -229,14 +243,10 @@ def _open_shard(folder: Path, vector: str) -> engine.EdgeShard:
     try:
         if (folder / "edge_config.json").exists():
             return engine.EdgeShard.load(str(folder))
-        folder.mkdir(parents=True, exist_ok=True)
         return engine.EdgeShard.create(str(folder), config)
     except Exception as error:
         if "WouldBlock" in str(error):
-            raise StoreBusyError(
-                f"another process holds the store at {folder}: Qdrant Edge serves one process; stop the other one, "
-                "or give this one its own folder (qdrant.edge_path)"
-            ) from error
+            raise held_elsewhere(folder) from error
         raise StoreError(f"the store at {folder} cannot be opened: {error}") from error
 
 

@@ -93,7 +93,7 @@ class Connection:
             needed = ".".join(map(str, MINIMUM_VERSION))
             raise StoreError(
                 f"the Qdrant server at {self.place} has version {found or 'unknown'}, at least {needed} is needed "
-                "(conditional writes that replay exactly): upgrade it"
+                "(conditional writes that replay exactly): upgrade it, or name another (qdrant.url)"
             )
 
     @contextmanager
@@ -119,6 +119,8 @@ class Connection:
     def _meaning(self, call: Any, doing: str) -> StoreError:
         code, details = call.code(), call.details()
         sentence = f"could not {doing}: Qdrant at {self.place} answered {code.name}: {details}"
+        if code is grpc.StatusCode.UNAVAILABLE:
+            sentence += "; see that it runs, and where (qdrant.url)"
         if code in _PASSING:
             return StoreUnavailableError(sentence)
         if code in _NO_ACCESS:

@@ -15,7 +15,7 @@ from store_places import SETTINGS
 
 import recommender.store
 from consumers.stores.edge import EdgeStore
-from recommender.store import StoreError, StoreFullError, StoreMismatchError, StoreUnavailableError
+from recommender.store import StoreBusyError, StoreError, StoreFullError, StoreMismatchError, StoreUnavailableError
 
 NUM_USERS = 300
 OWNER = f"""
@@ -69,6 +69,22 @@ def test_a_second_opening_in_one_process_is_refused(tmp_path: Path) -> None:
         EdgeStore(tmp_path, SETTINGS)
     first.close()
     EdgeStore(tmp_path, SETTINGS, disk_reserve_bytes=0).close()
+
+
+def test_a_refused_process_does_the_owner_no_harm(tmp_path: Path) -> None:
+    """The owner goes on writing and flushing, and keeps everything: the engine's own refusal would come too late."""
+    first = EdgeStore(tmp_path, SETTINGS, disk_reserve_bytes=0)
+    for start in range(0, NUM_USERS, 100):
+        users = range(start, start + 100)
+        write(first, *(insert(sample_state(str(user), user + 1), vector({user: 1.0, 5_000: 2.0})) for user in users))
+        first.flush()
+        with pytest.raises(StoreBusyError):
+            EdgeStore(tmp_path, SETTINGS)
+    first.close()
+    again = EdgeStore(tmp_path, SETTINGS, disk_reserve_bytes=0)
+    everyone = {str(user): user + 1 for user in range(NUM_USERS)}
+    assert tags(again, everyone) == everyone
+    again.close()
 
 
 def test_what_was_flushed_survives_a_kill(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from service_process import PREFIX, WAIT_S, WorkerProcess, await_until
 
 from consumers.app import open_store, topic_plan
@@ -47,7 +47,7 @@ class Deployment:
         ) | _environment(**variables)
         self.settings: Settings = load_settings(environment=self._variables, folder=folder)
         self.topic = self.settings.input_topics[0]
-        self._offsets = Consumer({"bootstrap.servers": servers, "group.id": self.settings.group})
+        self._offsets = Consumer({"bootstrap.servers": servers, "group.id": self.settings.group, "log_level": 0})
         self._stack = ExitStack()
         self._stack.callback(self._offsets.close)
 
@@ -109,12 +109,18 @@ class Deployment:
         return sum(self.ends().values()) - sum(self.committed().values())
 
     def await_lag(self, at_most: int, *workers: WorkerProcess) -> None:
-        """Return once at most so many records are left to commit, and fail when a worker ends before."""
+        """Return once at most so many records are left to commit, and fail when a worker ends before.
+
+        Brokers that are away are asked again.
+        """
 
         def is_reached() -> bool:
             for worker in workers:
                 assert worker.running, worker.stderr[-4000:]
-            return self.lag() <= at_most
+            try:
+                return self.lag() <= at_most
+            except KafkaException:
+                return False
 
         await_until(is_reached, f"a lag of {at_most}")
 

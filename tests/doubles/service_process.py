@@ -26,6 +26,7 @@ WAIT_S = 90.0
 """How long anything is awaited: far more than it takes on a busy machine."""
 POLL_S = 0.05
 PREFIX = "TASTESTREAM_"
+DEFAULTS = {PREFIX + "HTTP__PORT": "0", PREFIX + "LOG__FORMAT": "json"}
 
 
 def await_until(holds: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
@@ -52,7 +53,7 @@ class WorkerProcess:
 
     def __init__(self, variables: Mapping[str, str], folder: Path, *arguments: str) -> None:
         self._command = [*PROGRAM, "run", *arguments]
-        self._environment = clean_environment({PREFIX + "HTTP__PORT": "0", PREFIX + "LOG__FORMAT": "json"} | variables)
+        self._environment = clean_environment(DEFAULTS | dict(variables))
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._log = Path()
@@ -111,8 +112,8 @@ class WorkerProcess:
         """Return once the condition holds; fail with what the worker said when it ends first, or in time."""
         deadline = time.monotonic() + timeout_s
         while not holds():
-            late = time.monotonic() > deadline
-            assert self.running and not late, f"{'late' if late else 'ended'}, before {what}:\n{self.stderr[-4000:]}"
+            assert self.running, f"the worker ended before {what}:\n{self.stderr[-4000:]}"
+            assert time.monotonic() < deadline, f"waited {timeout_s:g} s for {what}:\n{self.stderr[-4000:]}"
             time.sleep(POLL_S)
         return self
 

@@ -13,9 +13,9 @@ import schemas
 from consumers.cluster import ClusterError, TopicsError
 from consumers.exit_codes import ExitCode
 from consumers.failures import _CODES, exit_code_of
+from consumers.offsets import SourceError
 from consumers.records import GapError
 from consumers.settings_sources import SettingsError
-from consumers.source import SourceError
 from producers.broker_process import PortTakenError
 from producers.sink import FencedError, SinkError, TransactionAbortedError
 from recommender.store import (

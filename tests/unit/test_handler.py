@@ -392,7 +392,8 @@ def test_a_state_is_the_fold_of_its_events() -> None:
     rig = Rig()
     rig.handle([event(0), event(1, rating=2.5)])
     stored = rig.store.read(["u"], []).states["u"]
-    updates = [Update("topic-id:0", at, "u", Rate(at + 1, rating, RATED_MS + at)) for at, rating in [(0, 4.0), (1, 2.5)]]
+    ratings = enumerate([4.0, 2.5])
+    updates = [Update("topic-id:0", at, "u", Rate(at + 1, rating, RATED_MS + at)) for at, rating in ratings]
     expected = fold(NEW_USER, updates, HistoryLimits())
     assert stored.history.items.tolist() == expected.history.items.tolist()
     assert stored.history.ratings.tolist() == expected.history.ratings.tolist()

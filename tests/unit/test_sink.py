@@ -1,7 +1,7 @@
 """The transactional sink over a producer that fails as librdkafka does: what is retried, aborted, replaced, refused."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -104,17 +104,19 @@ def transaction(sink: TransactionalSink, messages: Sequence[Message] = (MESSAGE,
 def test_a_producer_is_ready_once_it_has_fenced_its_predecessors() -> None:
     """Law: keys land where Java's clients put them, and what the guarantee rests on cannot be overridden."""
     broker = Broker()
-    TransactionalSink({"bootstrap.servers": "b:1", "enable.idempotence": False, "linger.ms": 3}, OPTIONS, broker.producer)
+    given = {"bootstrap.servers": "b:1", "enable.idempotence": False, "linger.ms": 3}
+    sink = TransactionalSink(given, OPTIONS, broker.producer)
     assert broker.calls == [("new",), ("init", 3.0)]
     assert broker.producers[0].properties == {
         "bootstrap.servers": "b:1",
         "linger.ms": 3,
         "retry.backoff.ms": 10,
-        "compression.type": "lz4",
+        "compression.type": "zstd",
         "partitioner": "murmur2_random",
         "transactional.id": "worker-1",
         "transaction.timeout.ms": 15_000,
         "enable.idempotence": True,
+        "error_cb": sink._heard,
     }
 
 
@@ -207,6 +209,27 @@ def test_two_workers_of_one_name_do_not_fence_each_other_in_turns(error: KafkaEx
     with pytest.raises(FencedError):
         transaction(sink)
     assert len(broker.producers) == 1
+
+
+@pytest.mark.parametrize("failures", [{"commit": [FENCED[0]]}, {"offsets": [ABORTABLE], "abort": [FENCED[0]]}])
+def test_a_transaction_that_outlived_its_limit_is_no_rival(failures: dict[str, list[Exception | None]]) -> None:
+    """Law: the brokers fence a worker that slept in a transaction themselves; it goes on with a new producer."""
+    broker = Broker(failures)
+    sink = TransactionalSink({}, replace(OPTIONS, transaction_timeout_s=0.0), broker.producer)
+    with pytest.raises(TransactionAbortedError, match="took longer than 0 s"):
+        transaction(sink)
+    assert broker.names[-3:] == ["purge", "new", "init"]
+    transaction(sink)
+    assert broker.names[-1] == "commit"
+
+
+def test_a_rival_that_is_met_again_ends_the_worker() -> None:
+    """Law: a new producer that is fenced while it begins is not replaced by yet another."""
+    broker = Broker({"init": [None, FENCED[0]], "commit": [FENCED[0]]})
+    sink = TransactionalSink({}, replace(OPTIONS, transaction_timeout_s=0.0), broker.producer)
+    with pytest.raises(FencedError):
+        transaction(sink)
+    assert len(broker.producers) == 2
 
 
 def test_a_producer_that_is_fenced_while_it_begins_says_so() -> None:

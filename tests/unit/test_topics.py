@@ -19,7 +19,8 @@ GROUP = GroupSpec("workers", 10_000, 1_000)
 
 def as_specified(spec: TopicSpec, **changed: Any) -> Topic:
     """A topic that is as it should be, and has settings of its own besides."""
-    return Topic(spec.name, "an-id", changed.get("partitions", spec.partitions), {**spec.config, "preallocate": "false"})
+    config = {**spec.config, "preallocate": "false"}
+    return Topic(spec.name, "an-id", changed.get("partitions", spec.partitions), config)
 
 
 def found(*specs: TopicSpec) -> dict[str, Topic]:
@@ -51,7 +52,7 @@ class FakeAdmin:
         for resource in resources:
             entries = resource.incremental_configs
             assert all(entry.incremental_operation is AlterConfigOpType.SET for entry in entries)
-            self.altered[resource.name] = {entry.name: entry.value for entry in entries}
+            self.altered[resource.name] = {entry.name: str(entry.value) for entry in entries}
         return {resource: done(self._error(resource.name)) for resource in resources}
 
     def _error(self, name: str) -> KafkaException | None:

@@ -31,7 +31,7 @@ class Ended:
         self.settings.append(setting)
         self._event.set()
 
-    def awaited(self) -> bool:
+    def came(self) -> bool:
         return self._event.wait(PATIENCE_S)
 
 
@@ -40,7 +40,7 @@ def test_silence_beyond_the_limit_ends_the_process() -> None:
     ended = Ended()
     watchdog = Watchdog(0.01, SETTING, ended)
     with running(watchdog):
-        assert ended.awaited()
+        assert ended.came()
         watchdog._thread.join(PATIENCE_S)
     assert ended.settings == [SETTING]
 
@@ -54,7 +54,7 @@ def test_beats_keep_the_process_alive() -> None:
         while time.monotonic() < until:
             watchdog.beat()
             assert not ended._event.wait(limit_s / 20)
-        assert ended.awaited()
+        assert ended.came()
 
 
 def test_a_stopped_watchdog_ends_nothing() -> None:

@@ -1,0 +1,75 @@
+"""The ranking's hit rates on MovieLens ml-latest-small, through the service's own path, with and without position.
+
+    python tests/bench/quality.py [--events N]
+
+Prints a table, writes build/quality.json, and exits 1 when a figure misses its mark. Turning position weighting off has
+to lower the hit rate: a measure that could not fail would say nothing. The first N ratings alone are not judged.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+from consumers.commands.context import console, progress_bar
+from consumers.commands.evaluate import evaluation_table
+from consumers.evaluation import Evaluation, EvaluationPlan, figures, run_evaluation
+from consumers.settings import Settings
+from producers.datasets import bundled_dataset
+
+WARM_MIN = 0.090
+LIKED_MIN = 0.120
+WARM_WITHOUT_POSITION_MAX = 0.080
+RESULT = Path("build/quality.json")
+
+
+def main() -> int:
+    """Run both; the exit code is 1 when a mark is missed."""
+    parser = argparse.ArgumentParser(description="Hit rates of the ranking; exits 1 when they miss their marks.")
+    parser.add_argument("--events", type=int, help="only the first ratings, which are not judged")
+    events = parser.parse_args().events
+    evaluations = [_evaluated(events, position=position) for position in (True, False)]
+    missed = [] if events else _missed(*evaluations)
+    _write(evaluations, missed)
+    console.print(evaluation_table(evaluations))
+    for line in missed:
+        console.print(line, style="red", markup=False)
+    return 1 if missed else 0
+
+
+def _evaluated(events: int | None, *, position: bool) -> Evaluation:
+    plan = EvaluationPlan(bundled_dataset(), Settings(), events, position)
+    with progress_bar(plan.variant) as report:
+        return run_evaluation(plan, report)
+
+
+def _missed(default: Evaluation, without_position: Evaluation) -> list[str]:
+    warm, liked, without = default.report.warm.rate, default.report.liked.rate, without_position.report.warm.rate
+    marks = [
+        (warm >= WARM_MIN, f"warm HR@10 is {warm:.4f}, at least {WARM_MIN} is asked"),
+        (liked >= LIKED_MIN, f"liked HR@10 is {liked:.4f}, at least {LIKED_MIN} is asked"),
+        (
+            without < WARM_WITHOUT_POSITION_MAX,
+            f"without position warm HR@10 is {without:.4f}: the weighting does nothing",
+        ),
+    ]
+    return [line for met, line in marks if not met]
+
+
+def _write(evaluations: list[Evaluation], missed: list[str]) -> None:
+    first = evaluations[0]
+    document = {
+        **first.document(),
+        "results": {evaluation.variant: figures(evaluation.report) for evaluation in evaluations},
+        "seconds": round(sum(evaluation.seconds for evaluation in evaluations), 1),
+        "missed": missed,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+    }
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(document, indent=2) + "\n", encoding="ascii")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

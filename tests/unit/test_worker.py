@@ -1,0 +1,477 @@
+"""The worker's step over fakes that write down what they are asked, in order: the delivery guarantee's own law."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, cast
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from consumers import worker as worker_module
+from consumers.handler import Handler
+from consumers.health import Health
+from consumers.metrics import Metrics
+from consumers.offsets import SourceError
+from consumers.records import Batch, Record
+from consumers.source import KafkaSource
+from consumers.watchdog import Watchdog
+from consumers.worker import Parts, Surroundings, Worker, WorkerLimits
+from producers.sink import FencedError, SinkError, TransactionAbortedError, TransactionalSink
+from recommender.recommender import Recommender
+from recommender.store import Store, StoreError, StoreFullError, StoreRestoredError, StoreUnavailableError
+from schemas.messages import Message
+
+NOW_MS = 1_700_000_000_000
+METADATA = object()
+AWAY = StoreUnavailableError("away")
+
+
+def record(offset: int, *, replayed: bool = False, at_ms: int | None = NOW_MS - 250) -> Record:
+    return Record("ratings", 0, offset, "id:0", b"u", b"{}", (), at_ms, replayed)
+
+
+def batch(*offsets: int) -> Batch:
+    return Batch([record(offset) for offset in offsets], METADATA)
+
+
+REPLAY = Batch([record(1, replayed=True), record(2, replayed=True)], METADATA)
+
+
+class Sized:
+    size_bytes = 30
+
+
+@dataclass
+class World:
+    """Everything around a worker. `failures` are raised by the calls of a name, in turn; None lets one through."""
+
+    batches: list[Batch] = field(default_factory=list)
+    failures: dict[str, list[Exception | None]] = field(default_factory=dict)
+    during: dict[str, Callable[[], None]] = field(default_factory=dict)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    held: frozenset[tuple[str, int]] = frozenset({("ratings", 0)})
+    replaying: bool = False
+    ours: bool = True
+    lag: dict[tuple[str, int], int] = field(default_factory=dict)
+    exclusive: bool = True
+    uncounted_slices: int = 0
+    cached_bytes: int = 20
+    cache: Sized = field(default_factory=Sized)
+
+    def called(self, name: str, *arguments: object) -> None:
+        self.calls.append((name, *arguments))
+        if name in self.during:
+            self.during[name]()
+        waiting = self.failures.get(name)
+        if waiting and (failure := waiting.pop(0)) is not None:
+            raise failure
+
+    @property
+    def names(self) -> list[str]:
+        return [call[0] for call in self.calls if call[0] not in {"beat", "count"}]
+
+    # The source
+    def poll(self) -> Batch:
+        self.called("poll")
+        return self.batches.pop(0) if self.batches else Batch([], METADATA)
+
+    def keep_alive(self) -> bool:
+        self.called("keep_alive")
+        return self.ours
+
+    def rewind(self) -> None:
+        self.called("rewind")
+
+    def lags(self) -> Mapping[tuple[str, int], int]:
+        return self.lag
+
+    # The handler
+    def handle(self, given: Batch) -> list[Message]:
+        self.called("handle", tuple(r.offset for r in given.records))
+        return [Message("lists", b"u", b"%d" % r.offset) for r in given.records if not r.replayed]
+
+    def drop_caches(self) -> None:
+        self.called("drop_caches")
+
+    # The sink
+    def begin(self) -> None:
+        self.called("begin")
+
+    def send(self, messages: list[Message]) -> None:
+        self.called("send", tuple(message.value for message in messages))
+
+    def commit(self, next_offsets: Mapping[tuple[str, int], int], group_metadata: object) -> None:
+        self.called("commit", dict(next_offsets), group_metadata)
+
+    def abort(self) -> None:
+        self.called("abort")
+
+    # The store
+    def flush(self) -> None:
+        self.called("flush")
+
+    # The recommender
+    def scan_slice(self, users_max: int) -> bool:
+        self.called("count", users_max)
+        self.uncounted_slices -= 1
+        return self.uncounted_slices >= 0
+
+    def rescan(self) -> None:
+        self.called("rescan")
+
+    # The watchdog
+    def beat(self) -> None:
+        self.called("beat")
+
+
+@dataclass
+class Rig:
+    world: World
+    limits: WorkerLimits = field(default_factory=WorkerLimits)
+    metrics: Metrics = field(default_factory=Metrics)
+    health: Health = field(default_factory=lambda: Health(60))
+    worker: Worker = field(init=False)
+
+    def __post_init__(self) -> None:
+        world = self.world
+        parts = Parts(
+            cast("KafkaSource", world),
+            cast("TransactionalSink", world),
+            cast("Store", world),
+            cast("Handler", world),
+            cast("Recommender", world),
+        )
+        around = Surroundings(self.metrics, self.health, cast("Watchdog", world), lambda: NOW_MS)
+        self.worker = Worker(parts, self.limits, around)
+
+    def served(self, name: str) -> dict[str, float]:
+        """Values of a metric by their labels' values."""
+        families = text_string_to_metric_families(self.metrics.render().decode())
+        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        return {",".join(value for _, value in sorted(sample.labels.items())): sample.value for sample in samples}
+
+
+def rig(*batches: Batch, limits: WorkerLimits | None = None, **world: Any) -> Rig:
+    return Rig(World(list(batches), **world), limits or WorkerLimits())
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "_BACKOFF_FIRST_S", 0.001)
+
+
+# A step that is committed
+
+
+def test_a_step_is_poll_handle_send_flush_commit() -> None:
+    """Law: state is durable and messages are under way before offsets are committed with the batch's own metadata."""
+    it = rig(batch(4, 5))
+    it.worker.step()
+    assert [call for call in it.world.calls if call[0] not in {"beat", "count"}] == [
+        ("poll",),
+        ("handle", (4, 5)),
+        ("begin",),
+        ("send", (b"4", b"5")),
+        ("flush",),
+        ("commit", {("ratings", 0): 6}, METADATA),
+    ]
+
+
+def test_an_empty_poll_commits_nothing() -> None:
+    """Law: without records there is no transaction, but the watchdog hears of the step."""
+    it = rig()
+    it.worker.step()
+    assert it.world.names == ["poll"]
+    assert ("beat",) in it.world.calls
+
+
+def test_a_replay_is_flushed_without_a_transaction() -> None:
+    """Law: what was committed before is neither published nor committed again."""
+    it = rig(REPLAY)
+    it.worker.step()
+    assert it.world.names == ["poll", "handle", "flush"]
+
+
+def test_a_batch_that_is_half_replayed_commits_its_live_half() -> None:
+    """Law: one live record is enough for a transaction."""
+    it = rig(Batch([*REPLAY.records, record(3)], METADATA))
+    it.worker.step()
+    assert ("commit", {("ratings", 0): 4}, METADATA) in it.world.calls
+
+
+def test_freshness_is_measured_from_append_to_commit() -> None:
+    """Law: live records with a timestamp alone are measured, and only once they are committed."""
+    records = [record(1, replayed=True), record(2), record(3, at_ms=None)]
+    it = rig(Batch(records, METADATA), batch(4), failures={"commit": [None, TransactionAbortedError("rebalanced")]})
+    it.worker.step()
+    it.worker.step()
+    assert it.served("tastestream_freshness_seconds_count") == {"": 1}
+    assert it.served("tastestream_freshness_seconds_sum") == {"": 0.25}
+
+
+# A step that is given up
+
+
+@pytest.mark.parametrize("step", ["begin", "send", "commit"])
+def test_an_aborted_transaction_goes_back_to_what_is_committed(step: str) -> None:
+    """Law: what was cached may never have been, and the consumer's position is not rewound by itself."""
+    it = rig(batch(4), failures={step: [TransactionAbortedError("rebalanced")]})
+    it.worker.step()
+    assert it.world.names[-3:] == [step, "drop_caches", "rewind"]
+    assert it.served("tastestream_producer_restarts_total") == {"": 1}
+
+
+def test_after_an_abort_the_records_are_handled_again() -> None:
+    """Law: the step after a rewind is like any other."""
+    it = rig(batch(4), batch(4), failures={"commit": [TransactionAbortedError("rebalanced")]})
+    it.worker.step()
+    it.worker.step()
+    assert it.world.names.count("commit") == 2
+    assert it.world.names[-1] == "commit"
+
+
+def test_a_marker_that_was_set_back_is_gone_back_to() -> None:
+    """Law: a store that was restored, or another worker's late write, is answered as a restart would answer it."""
+    it = rig(batch(4), batch(2), failures={"handle": [StoreRestoredError("restored")]})
+    it.worker.step()
+    assert it.world.names == ["poll", "handle", "drop_caches", "rewind"]
+    it.worker.step()
+    assert it.world.names[-1] == "commit"
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [("commit", TransactionAbortedError("no such topic")), ("handle", StoreRestoredError("restored"))],
+)
+def test_what_sets_back_every_time_stops_the_worker(step: str, error: Exception) -> None:
+    """Law: a batch that can never be committed does not go round for ever; the error is that of the last time."""
+    it = rig(*[batch(4)] * 9, failures={step: [error] * 9}, limits=WorkerLimits(setbacks_in_a_row_max=3))
+    with pytest.raises(type(error), match=str(error)):
+        it.worker.run()
+    assert (it.world.names.count(step), it.world.names.count("rewind")) == (4, 3)
+
+
+def test_only_a_commit_ends_a_row_of_setbacks() -> None:
+    """Law: a replay between two aborts is no progress, a commit is."""
+    abort = TransactionAbortedError("rebalanced")
+    limits = WorkerLimits(setbacks_in_a_row_max=1)
+    it = rig(batch(4), REPLAY, batch(4), failures={"commit": [abort, abort]}, limits=limits)
+    it.worker.step()
+    it.worker.step()
+    with pytest.raises(TransactionAbortedError):
+        it.worker.step()
+    it = rig(batch(4), batch(4), batch(5), failures={"commit": [abort, None, abort]}, limits=limits)
+    for _ in range(3):
+        it.worker.step()
+    assert it.world.names[-1] == "rewind"
+
+
+# A step that ends the worker
+
+
+@pytest.mark.parametrize("error", [StoreError("broken"), StoreFullError("full"), ValueError("a bug of ours")])
+def test_nothing_is_committed_when_handling_fails(error: Exception) -> None:
+    """Law: a failure that no retry mends stops the worker before anything is begun; a restart replays."""
+    it = rig(batch(4), failures={"handle": [error]})
+    with pytest.raises(type(error)):
+        it.worker.step()
+    assert it.world.names == ["poll", "handle"]
+
+
+@pytest.mark.parametrize("error", [StoreFullError("full"), StoreUnavailableError("away")])
+def test_nothing_is_committed_when_the_state_is_not_durable(error: StoreError) -> None:
+    """Law: a store that cannot be flushed ends the step, and its transaction is aborted at once."""
+    it = rig(batch(4), failures={"flush": [error]})
+    with pytest.raises(type(error)):
+        it.worker.step()
+    assert it.world.names[-2:] == ["flush", "abort"]
+
+
+@pytest.mark.parametrize("error", [FencedError("fenced"), SinkError("refused")])
+def test_a_sink_that_cannot_go_on_stops_the_worker(error: SinkError) -> None:
+    """Law: only an aborted transaction is tried again."""
+    it = rig(batch(4), failures={"commit": [error]})
+    with pytest.raises(type(error)):
+        it.worker.step()
+    assert "rewind" not in it.world.names
+
+
+def test_a_source_that_cannot_go_on_stops_the_worker() -> None:
+    """Law: nothing is handled without records."""
+    it = rig(failures={"poll": [SourceError("refused")]})
+    with pytest.raises(SourceError):
+        it.worker.run()
+    assert it.world.names == ["poll"]
+
+
+# A store that is away
+
+
+def test_a_store_that_is_away_is_waited_for_in_the_group() -> None:
+    """Law: the very same batch is handled again, with signs of life between, and committed with its own metadata."""
+    it = rig(batch(4, 5), failures={"handle": [AWAY, AWAY]})
+    it.worker.step()
+    order = " ".join(name for name, _ in groupby(it.world.names))
+    assert order == "poll handle keep_alive handle keep_alive handle begin send flush commit"
+    assert {call for call in it.world.calls if call[0] == "handle"} == {("handle", (4, 5))}
+    assert it.world.calls[-2] == ("commit", {("ratings", 0): 6}, METADATA)
+    assert it.served("tastestream_store_retries_total") == {"": 2}
+
+
+def test_every_sign_of_life_reaches_the_watchdog() -> None:
+    """Law: waiting for a store is no step that hangs."""
+    it = rig(batch(4), failures={"handle": [AWAY]})
+    it.worker.step()
+    beats = [at for at, call in enumerate(it.world.calls) if call[0] == "beat"]
+    waits = [at for at, call in enumerate(it.world.calls) if call[0] == "keep_alive"]
+    assert waits
+    assert all(at - 1 in beats for at in waits)
+
+
+def test_a_batch_that_is_no_longer_ours_is_given_up() -> None:
+    """Law: when partitions came or went meanwhile, everything goes on from what is committed."""
+    it = rig(batch(4), failures={"handle": [AWAY]}, ours=False)
+    it.worker.step()
+    assert it.world.names == ["poll", "handle", "keep_alive", "drop_caches", "rewind"]
+
+
+def test_stopping_does_not_wait_for_the_store() -> None:
+    """Law: the batch is left to the next start; nothing is asked of the brokers on the way out."""
+    it = rig(batch(4), failures={"handle": [AWAY]})
+    it.world.during["keep_alive"] = it.worker.stop
+    it.worker.run()
+    assert it.world.names == ["poll", "handle", "keep_alive", "drop_caches"]
+
+
+def test_a_store_that_stays_away_stops_the_worker() -> None:
+    """Law: waiting has a limit; then the store's own error ends the worker, and nothing was committed."""
+    errors: list[Exception | None] = [StoreUnavailableError(f"away {n}") for n in range(10_000)]
+    it = rig(batch(4), failures={"handle": errors}, limits=WorkerLimits(store_retry_limit_s=0.05))
+    with pytest.raises(StoreUnavailableError):
+        it.worker.step()
+    assert it.world.names.count("handle") > 1
+    assert set(it.world.names) == {"poll", "handle", "keep_alive"}
+
+
+def test_a_store_is_left_alone_as_long_as_it_asks() -> None:
+    """Law: what the store says about when to come back counts."""
+    asked_s = 0.05
+    at: list[float] = []
+    it = rig(batch(4), failures={"handle": [StoreUnavailableError("busy", asked_s)]})
+    it.world.during["handle"] = lambda: at.append(time.monotonic())
+    it.worker.step()
+    assert at[1] - at[0] >= asked_s
+
+
+def test_a_store_that_asks_for_more_than_the_limit_is_not_waited_for() -> None:
+    """Law: the limit of waiting holds, whatever the store asks."""
+    limits = WorkerLimits(store_retry_limit_s=10)
+    it = rig(batch(4), failures={"handle": [StoreUnavailableError("busy", 60)]}, limits=limits)
+    with pytest.raises(StoreUnavailableError):
+        it.worker.step()
+    assert it.world.names == ["poll", "handle"]
+
+
+# Running, stopping, reporting
+
+
+def test_stopping_finishes_the_step_in_hand() -> None:
+    """Law: a batch that was read is committed, and no other is read."""
+    it = rig(batch(4), batch(5))
+    it.world.during["handle"] = it.worker.stop
+    it.worker.run()
+    assert it.world.names == ["poll", "handle", "begin", "send", "flush", "commit"]
+
+
+def test_an_abort_while_stopping_asks_nothing_more() -> None:
+    """Law: the next start begins at the committed offsets by itself."""
+    it = rig(batch(4), failures={"commit": [TransactionAbortedError("rebalanced")]})
+    it.world.during["commit"] = it.worker.stop
+    it.worker.run()
+    assert it.world.names[-1] == "drop_caches"
+
+
+def test_a_worker_that_was_stopped_before_it_began_reads_nothing() -> None:
+    """Law: a signal may come at any time."""
+    it = rig(batch(4))
+    it.worker.stop()
+    it.worker.run()
+    assert it.world.names == []
+
+
+@pytest.mark.parametrize(
+    ("held", "replaying", "why_not"),
+    [
+        (frozenset({("ratings", 0)}), False, ""),
+        (frozenset({("ratings", 0)}), True, "catching up"),
+        (frozenset(), False, "no partitions"),
+    ],
+)
+def test_readiness_says_whether_lists_are_refreshed(
+    held: frozenset[tuple[str, int]], replaying: bool, why_not: str
+) -> None:
+    """Law: ready is who holds partitions and is past what was committed; the reason stands beside."""
+    it = rig(held=held, replaying=replaying)
+    assert it.health.why_not_ready() != ""
+    it.worker.step()
+    found = it.health.why_not_ready()
+    assert why_not in found
+    assert (found == "") == (why_not == "")
+    assert it.served("tastestream_assigned_partitions") == {"": len(held)}
+
+
+def test_a_worker_that_waits_for_its_store_is_alive_but_not_ready() -> None:
+    """Law: restarting it would not help; ready again it is after the next step."""
+    said: list[tuple[str, str]] = []
+    it = rig(batch(4), failures={"handle": [AWAY]})
+    it.world.during["keep_alive"] = lambda: said.append((it.health.why_not_live(), it.health.why_not_ready()))
+    it.worker.step()
+    assert set(said) == {("", "the store is away")}
+    assert it.health.why_not_ready() == ""
+
+
+def test_the_lag_of_a_partition_is_told_while_it_is_held() -> None:
+    """Law: a partition that went to another worker is not served any more."""
+    it = rig(lag={("ratings", 0): 7, ("ratings", 1): 8})
+    it.worker.step()
+    assert it.served("tastestream_lag_records") == {"0,ratings": 7, "1,ratings": 8}
+    it.world.lag = {("ratings", 1): 3}
+    it.worker.step()
+    assert it.served("tastestream_lag_records") == {"1,ratings": 3}
+
+
+def test_the_memory_of_the_caches_is_told() -> None:
+    """Law: each cache under its own name."""
+    it = rig()
+    it.worker.step()
+    assert it.served("tastestream_cache_bytes") == {"own": 20, "neighbours": 30}
+
+
+# Counting what is stored
+
+
+def test_stored_users_are_counted_a_slice_per_step() -> None:
+    """Law: the first slice comes before the first batch; a worker never stops reading to count."""
+    it = rig(batch(4), limits=WorkerLimits(scan_slice_users=70), uncounted_slices=5)
+    it.world.during["commit"] = it.worker.stop
+    it.worker.run()
+    assert it.world.calls[0] == ("count", 70)
+    assert [call[0] for call in it.world.calls].count("count") == 2
+
+
+def test_a_store_that_cannot_be_counted_now_stops_nothing() -> None:
+    """Law: popularity is worth no outage."""
+    it = rig(batch(4), failures={"count": [AWAY, AWAY]})
+    it.world.during["commit"] = it.worker.stop
+    it.worker.run()
+    assert it.world.names[-1] == "commit"
+
+
+@pytest.mark.parametrize(("exclusive", "interval_s", "rescans"), [(False, 0, 1), (False, 600, 0), (True, 0, 0)])
+def test_a_shared_store_is_counted_anew_now_and_then(exclusive: bool, interval_s: float, rescans: int) -> None:
+    """Law: only where other workers write can the count grow old, and only after its interval."""
+    it = rig(exclusive=exclusive, limits=WorkerLimits(rescan_interval_s=interval_s))
+    it.worker.step()
+    assert it.world.names.count("rescan") == rescans
