@@ -21,8 +21,7 @@ from consumers.settings import Settings
 from consumers.settings_mapping import history_limits, ranking_rules, store_settings, wire_rules
 from consumers.source import KafkaSource, SourceOptions
 from consumers.stores.edge import EdgeStore
-from consumers.stores.server import ServerStore
-from consumers.stores.server_connection import ServerOptions
+from consumers.stores.server_options import ServerOptions
 from consumers.titles import item_cards
 from consumers.topics import GroupSpec, TopicSpec, topic_specs
 from consumers.user_states import StateRules, UserStates
@@ -58,6 +57,8 @@ def open_store(settings: Settings) -> Store:
     qdrant = settings.qdrant
     if qdrant.store == "edge":
         return EdgeStore(settings.edge_folder, store_settings(settings), qdrant.edge_disk_reserve_bytes)
+    from consumers.stores.server import ServerStore  # noqa: PLC0415  # qdrant-client takes over a second to load, and Edge needs none of it
+
     return ServerStore(server_options(settings), store_settings(settings))
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from consumers.app import open_store, server_options
 from consumers.settings import Settings
-from consumers.stores.server_connection import Connection
 from recommender.profile import UserState
 from recommender.store import Store
 
@@ -30,6 +29,8 @@ def store_exists(settings: Settings) -> bool:
     """
     if settings.qdrant.store == "edge":
         return (settings.edge_folder / SHARD_FILE).exists()
+    from consumers.stores.server_connection import Connection  # noqa: PLC0415  # qdrant-client takes over a second to load, and Edge needs none of it
+
     connection = Connection(server_options(settings))
     try:
         with connection.errors(f"look for collection {settings.collection!r}"):

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from confluent_kafka.admin import ResourceType
 
@@ -12,8 +13,11 @@ from consumers.existing_store import store_exists, store_place
 from consumers.exit_codes import ExitCode
 from consumers.failures import exit_code_of
 from consumers.settings import Settings
-from consumers.stores.server_connection import Connection, refuse_unsafe_replication
+from consumers.stores.server_options import refuse_unsafe_replication
 from recommender.store import StoreBusyError, StoreFullError, StoreSettings
+
+if TYPE_CHECKING:
+    from consumers.stores.server_connection import Connection
 
 _PROTOCOLS = "group.coordinator.rebalance.protocols"
 
@@ -103,6 +107,8 @@ def _check_space(settings: Settings) -> None:
 
 
 def _server(settings: Settings) -> str:
+    from consumers.stores.server_connection import Connection  # noqa: PLC0415  # qdrant-client takes over a second to load, and Edge needs none of it
+
     options = server_options(settings)
     if not store_exists(settings):
         refuse_unsafe_replication(
@@ -120,13 +126,13 @@ def _server(settings: Settings) -> str:
     return f"{place}: {_opened(settings)}" if points else f"{place}: empty, the first worker makes it"
 
 
-def _version(connection: Connection) -> str:
+def _version(connection: "Connection") -> str:
     with connection.errors("ask for its version"):
         version: str = connection.models.info().version
         return version
 
 
-def _points(connection: Connection, collection: str) -> int:
+def _points(connection: "Connection", collection: str) -> int:
     with connection.errors("count points"):
         return connection.models.count(collection, exact=True).count
 

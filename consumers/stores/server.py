@@ -9,7 +9,7 @@
 from collections.abc import Mapping, Sequence
 
 from consumers.stores.points import HISTORY, is_user, marker_offset, marker_payload, user_state
-from consumers.stores.server_connection import Connection, ServerOptions
+from consumers.stores.server_connection import Connection
 from consumers.stores.server_messages import (
     insert_missing,
     only_fields,
@@ -18,6 +18,7 @@ from consumers.stores.server_messages import (
     upsert,
     user_point,
 )
+from consumers.stores.server_options import ServerOptions
 from consumers.stores.server_points import ServerPoints
 from consumers.stores.server_replicas import ReplicaReads
 from consumers.stores.server_settings import add_partitions, open_collection, open_settings

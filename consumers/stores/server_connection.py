@@ -8,20 +8,17 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 
 import grpc
 from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 
+from consumers.stores.server_options import GRPC_PORT, ServerOptions
 from recommender.store import StoreError, StoreUnavailableError
 
-ReadConsistency = Literal["default", "quorum"]
-
-GRPC_PORT = 6334
 MINIMUM_VERSION = (1, 19)
 # gRPC waits up to two minutes before it dials a lost server again; a worker that pauses wants it back sooner.
 RECONNECT_BACKOFF_MAX_MS = 1_000
@@ -37,28 +34,6 @@ _PASSING = frozenset(
     }
 )
 _NO_ACCESS = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
-
-
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """Where the server is, how the collection is made there, and the limits of one request.
-
-    `url` is http://host:port or https://host:port with the gRPC port (6334 where it names none). Shards, replication
-    and write consistency matter where the collection is made; one that is there keeps its own. `node_urls` are the
-    nodes of a replicated collection, each by itself, as `url` may stand for all of them.
-    """
-
-    url: str
-    collection: str
-    api_key: str | None = field(default=None, repr=False)
-    tls_ca_file: Path | None = None
-    timeout_s: float = 5.0
-    shards: int = 1
-    replication_factor: int = 1
-    write_consistency_factor: int = 1
-    read_consistency: ReadConsistency = "default"
-    node_urls: tuple[str, ...] = ()
-    page_points_max: int = 500
 
 
 class Connection:
@@ -126,23 +101,6 @@ class Connection:
         if code in _NO_ACCESS:
             return StoreError(f"{sentence}; set a key that may read and write (qdrant.api_key)")
         return StoreError(sentence)
-
-
-def refuse_unsafe_replication(
-    replication_factor: int, write_consistency_factor: int, read_consistency: ReadConsistency
-) -> None:
-    """Check that no replica can stay different for good, nor an acknowledged write be lost.
-
-    Raises:
-        StoreError: other settings than those that were seen to be safe while nodes were killed.
-    """
-    safe = {(1, 1, "default"), (1, 1, "quorum"), (2, 1, "default"), (3, 2, "quorum")}
-    if (replication_factor, write_consistency_factor, read_consistency) not in safe:
-        raise StoreError(
-            f"qdrant.replication_factor = {replication_factor} with qdrant.write_consistency_factor = "
-            f"{write_consistency_factor} and qdrant.read_consistency = {read_consistency} can lose updates: use 3, 2 "
-            "and quorum; or 2, 1 and default; or, without replicas, 1 and 1"
-        )
 
 
 def _server_url(text: str) -> SplitResult:

@@ -7,7 +7,7 @@ import qdrant_client.grpc as pb
 from qdrant_client.conversions.conversion import grpc_to_payload, payload_to_grpc
 
 from consumers.stores.points import TAG, Payload, user_payload
-from consumers.stores.server_connection import ReadConsistency
+from consumers.stores.server_options import ReadConsistency
 from recommender.store import NeighbourQuery, Neighbours, UserWrite, point_id
 from recommender.vector import SparseVector
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import qdrant_client.grpc as pb
 
 from consumers.stores.points import Payload
-from consumers.stores.server_connection import Connection, ServerOptions
+from consumers.stores.server_connection import Connection
 from consumers.stores.server_messages import EVERYTHING, consistency, nearest_query, neighbours, payloads, update_batch
+from consumers.stores.server_options import ServerOptions
 from recommender.store import NeighbourQuery, Neighbours, StoreUnavailableError
 
 

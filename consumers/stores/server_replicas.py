@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from consumers.stores.points import TAG, Payload, marker_offset
-from consumers.stores.server_connection import Connection, ServerOptions
+from consumers.stores.server_connection import Connection
 from consumers.stores.server_messages import EVERYTHING
+from consumers.stores.server_options import ServerOptions
 from consumers.stores.server_points import ServerPoints
 from recommender.store import StoreUnavailableError, UserWrite, point_id
 

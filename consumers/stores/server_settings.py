@@ -6,8 +6,9 @@ import grpc
 from qdrant_client import models
 
 from consumers.stores.points import settings_payload, settings_tag, stored_settings
-from consumers.stores.server_connection import Connection, ServerOptions, refuse_unsafe_replication
+from consumers.stores.server_connection import Connection
 from consumers.stores.server_messages import insert_missing, plain_point, update_tagged
+from consumers.stores.server_options import ServerOptions, refuse_unsafe_replication
 from consumers.stores.server_points import ServerPoints
 from consumers.stores.server_replicas import ReplicaReads
 from recommender.store import StoreError, StoreMismatchError, StoreSettings, StoreUnavailableError, settings_id

@@ -15,7 +15,8 @@ import stamina
 from qdrant_double import QdrantDouble
 from store_places import EdgePlace, MemoryPlace, NewPlace, Place, ServerPlace
 
-from consumers.stores.server_connection import Connection, ServerOptions
+from consumers.stores.server_connection import Connection
+from consumers.stores.server_options import ServerOptions
 from recommender.store import Store, StoreUnavailableError
 
 IMAGE = "qdrant/qdrant:v1.19.0"

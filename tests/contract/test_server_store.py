@@ -18,8 +18,8 @@ from sample_states import insert, replace_tagged, sample_state, tags, vector, wr
 from store_places import SETTINGS
 
 from consumers.stores.server import ServerStore
-from consumers.stores.server_connection import ReadConsistency, ServerOptions, refuse_unsafe_replication
 from consumers.stores.server_messages import neighbours
+from consumers.stores.server_options import ReadConsistency, ServerOptions, refuse_unsafe_replication
 from recommender.profile import UserState
 from recommender.store import NeighbourQuery, Store, StoreError, StoreMismatchError, StoreUnavailableError
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from consumers.stores.edge import EdgeStore
 from consumers.stores.server import ServerStore
-from consumers.stores.server_connection import Connection, ServerOptions
+from consumers.stores.server_connection import Connection
+from consumers.stores.server_options import ServerOptions
 from recommender.memory_store import MemoryStore
 from recommender.store import Store, StoreSettings
 
