@@ -18,8 +18,7 @@ PIN := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 INSTALL := $(PIN) $(RUN)/python -m pip install --quiet --disable-pip-version-check --editable
 NOT_INSTALLED = { echo "pip could not install what is above: the first run needs the network" >&2; exit 1; }
 
-# What can be run by itself in tests/bench; the other files there are imported.
-BENCHES = $(shell grep -ls '^if __name__ == "__main__":' tests/bench/*.py)
+BENCHES := freshness ceiling memory quality
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lint type imports unit contract system quality bench schemas format hooks constraints clean
@@ -50,7 +49,7 @@ quality: $(FOR_DEV) ## hit rates of the ranking, through the store and the cache
 	$(RUN)/python tests/bench/quality.py $(ARGS)
 
 bench: $(FOR_DEV) ## everything that is measured, one program after the other
-	@set -e; for program in $(BENCHES); do echo "== $$program"; $(RUN)/python $$program; done
+	@set -e; for name in $(BENCHES); do echo "== $$name"; $(RUN)/python tests/bench/$$name.py $(ARGS); done
 
 schemas: $(FOR_DEV) ## write schemas/json anew from the models
 	$(RUN)/python -m schemas.json_schema

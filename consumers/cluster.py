@@ -122,6 +122,12 @@ def check_topics(found: Mapping[str, Topic], inputs: Sequence[str], output: str,
         raise TopicsError(f"missing topics: {', '.join(missing)}; make them with `tastestream topics create`")
     if set(inputs) & {output, dead_letters} or output == dead_letters:
         raise TopicsError("input, output and dead letters need topics of their own (topics.*)")
+    counts = {name: found[name].partitions for name in inputs}
+    if len(set(counts.values())) > 1:
+        raise TopicsError(
+            f"the input topics have different numbers of partitions ({counts}): a user's events would go to different "
+            "workers; give all the same number"
+        )
     room = found[dead_letters].max_message_bytes
     for name in inputs:
         needed = found[name].max_message_bytes + HEADROOM_BYTES

@@ -95,7 +95,7 @@ class RankingSettings(Section):
 class LimitSettings(Section):
     """A limit on everything."""
 
-    batch_max_records: Annotated[int, Field(ge=1, le=100_000)] = 500
+    batch_max_records: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     """Records of one step."""
     poll_timeout_s: Annotated[float, Field(gt=0, le=0.25)] = 0.2
     """How long a poll waits for a record; signals wait as long."""

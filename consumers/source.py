@@ -33,7 +33,7 @@ class SourceOptions:
     """What to consume, how much at a time; `accepted_gaps`: partitions by topic whose lost events are skipped."""
 
     topics: tuple[str, ...]
-    batch_max_records: int = 500
+    batch_max_records: int = 1_000
     poll_timeout_s: float = 0.2
     patience: Patience = field(default_factory=Patience)
     must_hold_all_partitions: bool = False
@@ -85,6 +85,8 @@ class KafkaSource:
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 100,
+                # All of a user's events must come to one worker: partition n of every topic belongs together.
+                **({"group.remote.assignor": "range"} if len(options.topics) > 1 else {}),
             }
         )
         self._offsets = Offsets(self._consumer, admin(_admin_properties(properties)), options.patience)

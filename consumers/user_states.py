@@ -108,10 +108,12 @@ class UserStates:
         if folded.count == state.count and not tried:
             return None
         folded = replace(folded, tag=self._new_tag(folded))
-        self._tried[user_id] = tried | {folded.tag}
+        # What was read before stays allowed too (0: no point): a replica that missed what was tried stands there still.
+        expected = tried | {state.tag}
+        self._tried[user_id] = expected | {folded.tag}
         self.cache.drop(user_id)
-        tags = tried | {state.tag} if state.tag else tried
-        return UserWrite(user_id, folded, user_vector(folded.history, self._rules.value), tags, missing=not state.tag)
+        vector = user_vector(folded.history, self._rules.value)
+        return UserWrite(user_id, folded, vector, expected - {0}, missing=0 in expected)
 
     def _write(self, request: StateWrite) -> Mapping[str, UserState]:
         self._store.write(request)

@@ -2,7 +2,7 @@
 
 Measured (librdkafka 2.16 against Kafka 4.3): `flush` before `send_offsets_to_transaction` saves up to 80 ms; a commit
 that times out retriably is committed by calling it again; after a broker restart `send_offsets_to_transaction` may
-ignore its time limit, so once flushing fails the producer is replaced; delivery callbacks turn errors into
+ignore its time limit, so once flushing fails or all brokers were away the producer is replaced; delivery callbacks turn errors into
 `SystemError`, so there are none. The epoch bump of `init_transactions` is what fences a predecessor's late request.
 """
 
@@ -68,17 +68,22 @@ class TransactionalSink:
         self._properties = {
             "linger.ms": 0,
             "retry.backoff.ms": 10,
-            "compression.type": "lz4",
+            # A dead letter has to pack about as small as its sender packed the record, to stay within its limit.
+            "compression.type": "zstd",
             "partitioner": "murmur2_random",
             **properties,
             "transactional.id": options.transactional_id,
             "transaction.timeout.ms": int(options.transaction_timeout_s * 1000),
             "enable.idempotence": True,
+            "error_cb": self._heard,
         }
+        self._brokers_were_away = False
+        self._begun_at = time.monotonic()
         self._producer = self._new_producer()
 
     def begin(self) -> None:
         """Begin a transaction."""
+        self._begun_at = time.monotonic()
         self._guarded("begin a transaction", self._producer.begin_transaction)
 
     def send(self, messages: Iterable[Message]) -> None:
@@ -121,6 +126,12 @@ class TransactionalSink:
     def _flush(self) -> None:
         if self._producer.flush(self._options.flush_timeout_s):
             self._replace("the brokers did not take the messages in time")
+        if self._brokers_were_away:
+            self._replace("the brokers were away")
+
+    def _heard(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # librdkafka's name
+            self._brokers_were_away = True
 
     def _produce(self, message: Message, deadline: float) -> None:
         while True:
@@ -169,12 +180,18 @@ class TransactionalSink:
         raise SinkError(f"could not {doing}: {kafka_error.str()}") from error
 
     def _refuse_fenced(self, error: KafkaException) -> None:
-        if error.args[0].code() in _FENCED:
-            raise FencedError(
-                f"another process produces with the transactional id {self._options.transactional_id!r}: give every "
-                "worker its own `instance`; or this one stalled in a transaction for longer than "
-                f"{self._options.transaction_timeout_s:g} s (limits.transaction_timeout_s): start it again"
-            ) from error
+        if not _is_fenced(error):
+            return
+        if time.monotonic() - self._begun_at > (limit_s := self._options.transaction_timeout_s):
+            # The brokers end what lasts too long as if another producer had come; a new producer is safe either way.
+            self._replace(f"the brokers ended a transaction that took longer than {limit_s:g} s")
+        raise self._fenced() from error
+
+    def _fenced(self) -> FencedError:
+        return FencedError(
+            f"another process produces with the transactional id {self._options.transactional_id!r}: "
+            "give every worker its own `instance`"
+        )
 
     def _abort(self, why: str) -> None:
         try:
@@ -192,13 +209,19 @@ class TransactionalSink:
         raise TransactionAbortedError(why)
 
     def _new_producer(self) -> Any:
+        self._brokers_were_away = False
         try:
             producer = self._factory(self._properties)
             producer.init_transactions(self._options.init_timeout_s)
         except KafkaException as error:
-            self._refuse_fenced(error)
+            if _is_fenced(error):
+                raise self._fenced() from error
             kafka_error: KafkaError = error.args[0]
             raise SinkError(
                 f"no transaction can be begun as {self._options.transactional_id!r}: {kafka_error.str()}"
             ) from error
         return producer
+
+
+def _is_fenced(error: KafkaException) -> bool:
+    return error.args[0].code() in _FENCED

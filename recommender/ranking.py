@@ -17,6 +17,7 @@ from recommender.profile import Floats
 from recommender.rules import RankingRules
 
 _OPEN, _SEEN = -1, -2
+_SMALL_CATALOGUE_VOTES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Votes:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Items that neighbours voted for, unseen by the user: dense number, score and support, of shape (u,)."""
+    """Items that may be shown: dense number, score and support, of shape (u,); no votes or seen: a score of 0."""
 
     dense: Dense
     score: Floats
@@ -65,16 +66,16 @@ class Ranker:
         rank = self._ranks(rated, seen, dense)
         weights = (np.asarray(similarities) / similarities[0]) ** self._rules.similarity_exponent
         votes = self._rules.value.slope * residuals + self._rules.vote_offset
-        votes *= np.repeat(weights, lengths)
+        weights = np.repeat(weights, lengths)
+        votes *= weights
         votes *= self._positions(rank, lengths)
-        open_ = np.flatnonzero(rank == _OPEN)
-        local, items = self._compact(dense[open_])
-        return Candidates(
-            items,
-            np.bincount(local, votes[open_], len(items)).astype(np.float64, copy=False),
-            np.bincount(local, minlength=len(items)),
-            Votes(local, np.repeat(weights, lengths)[open_], residuals[open_]),
-        )
+        local, items = self._numbered(dense)
+        score = np.bincount(local, votes, len(items)).astype(np.float64, copy=False)
+        support = np.bincount(local, minlength=len(items))
+        shown = local[rank != _OPEN]
+        score[shown] = 0.0
+        support[shown] = 0
+        return Candidates(items, score, support, Votes(local, weights, residuals))
 
     def _ranks(self, rated: Dense, seen: Dense, dense: Dense) -> Dense:
         self._fit()
@@ -99,6 +100,13 @@ class Ranker:
             floor, half_life = self._rules.position_floor, self._rules.position_half_life
             self._position = floor + (1 - floor) * 0.5 ** (np.arange(2 * length) / half_life)
         return self._position
+
+    def _numbered(self, dense: Dense) -> tuple[Dense, Dense]:
+        """Local numbers of the votes' items, and the items by local number."""
+        if len(self._index) <= _SMALL_CATALOGUE_VOTES * len(dense):
+            # Adding up over a small catalogue is cheaper than finding out which of its items occur.
+            return dense, np.arange(len(self._index), dtype=np.int32)
+        return self._compact(dense)
 
     def _compact(self, dense: Dense) -> tuple[Dense, Dense]:
         """Number the items that occur 0, 1, 2, …: cost grows with the votes, not with the catalogue."""

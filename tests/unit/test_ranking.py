@@ -91,12 +91,21 @@ def candidates(ranker: Ranker, case: Case) -> Candidates:
     return ranker.candidates(dense(case.rated), dense(case.seen), profiles, [one.similarity for one in case.neighbours])
 
 
+def voted(found: Candidates) -> dict[int, tuple[float, int]]:
+    """Score and support of the items that may be shown and that somebody voted for."""
+    rows = zip(found.dense.tolist(), found.score.tolist(), found.support.tolist(), strict=True)
+    return {item: (score, support) for item, score, support in rows if support}
+
+
 def assert_plain(rules: RankingRules, ranker: Ranker, case: Case) -> None:
-    ours, expected = candidates(ranker, case), plain(rules, case)
-    assert sorted(ours.dense.tolist()) == sorted(expected)
-    scores = [expected[item][0] for item in ours.dense.tolist()]
-    assert ours.score.tolist() == pytest.approx(scores, rel=1e-9, abs=1e-9)
-    assert ours.support.tolist() == [expected[item][1] for item in ours.dense.tolist()]
+    found = candidates(ranker, case)
+    ours, expected = voted(found), plain(rules, case)
+    assert {item: support for item, (_, support) in ours.items()} == {
+        i: support for i, (_, support) in expected.items()
+    }
+    scores = {item: score for item, (score, _) in expected.items()}
+    assert {item: score for item, (score, _) in ours.items()} == pytest.approx(scores, rel=1e-9, abs=1e-9)
+    assert not found.score[found.support == 0].any()
 
 
 def index_of(items: int) -> ItemIndex:
@@ -105,27 +114,32 @@ def index_of(items: int) -> ItemIndex:
     return index
 
 
-@given(RULES, st.lists(cases(), min_size=1, max_size=3))
-def test_candidates_are_those_of_the_formula(rules: RankingRules, users: list[Case]) -> None:
+CATALOGUES = st.sampled_from([ITEMS, 5_000])
+"""Small beside the votes, and large: they are added up in two ways."""
+
+
+@given(RULES, st.lists(cases(), min_size=1, max_size=3), CATALOGUES)
+def test_candidates_are_those_of_the_formula(rules: RankingRules, users: list[Case], catalogue: int) -> None:
     """Score and support of every unseen item, for one user after another: no call leaves a trace for the next."""
-    ranker = Ranker(rules, index_of(ITEMS))
+    ranker = Ranker(rules, index_of(catalogue))
     for case in users:
         assert_plain(rules, ranker, case)
 
 
-@given(RULES, cases())
-def test_the_votes_are_all_there(rules: RankingRules, case: Case) -> None:
+@given(RULES, cases(), CATALOGUES)
+def test_the_votes_are_all_there(rules: RankingRules, case: Case, catalogue: int) -> None:
     """The prediction gets each vote for a candidate with its neighbour's weight and raw residual."""
-    ours = candidates(Ranker(rules, index_of(ITEMS)), case)
+    ours = candidates(Ranker(rules, index_of(catalogue)), case)
+    shown = ours.support[ours.votes.item] > 0
     expected = [
         (item, residual, (one.similarity / case.neighbours[0].similarity) ** rules.similarity_exponent)
         for one in case.neighbours
         for item, residual in zip(one.items, one.residuals, strict=True)
         if item not in case.rated and item not in case.seen
     ]
-    assert ours.dense[ours.votes.item].tolist() == [item for item, _, _ in expected]
-    assert ours.votes.residual.tolist() == [residual for _, residual, _ in expected]
-    assert ours.votes.weight.tolist() == pytest.approx([weight for _, _, weight in expected])
+    assert ours.dense[ours.votes.item][shown].tolist() == [item for item, _, _ in expected]
+    assert ours.votes.residual[shown].tolist() == [residual for _, residual, _ in expected]
+    assert ours.votes.weight[shown].tolist() == pytest.approx([weight for _, _, weight in expected])
 
 
 def test_the_anchor_is_the_latest_shared_item_of_the_user() -> None:
@@ -133,7 +147,7 @@ def test_the_anchor_is_the_latest_shared_item_of_the_user() -> None:
     rules = RankingRules(position_floor=0.0, position_half_life=1.0)
     neighbour = Neighbour([1, 2, 3, 4, 5], [0.0] * 5, 1.0)
     ours = candidates(Ranker(rules, index_of(ITEMS)), Case([5, 9, 2], [], [neighbour]))
-    scores = dict(zip(ours.dense.tolist(), (ours.score / rules.vote_offset).tolist(), strict=True))
+    scores = {item: score / rules.vote_offset for item, (score, _) in voted(ours).items()}
     assert scores == pytest.approx({1: 0.5, 3: 0.5, 4: 0.25})
 
 
@@ -141,14 +155,14 @@ def test_without_a_shared_item_the_last_one_is_the_anchor() -> None:
     """A seen item is no anchor: what fell out of the user's history says nothing about now."""
     rules = RankingRules(position_floor=0.0, position_half_life=1.0)
     ours = candidates(Ranker(rules, index_of(ITEMS)), Case([9], [1], [Neighbour([1, 2, 3], [0.0] * 3, 1.0)]))
-    scores = dict(zip(ours.dense.tolist(), (ours.score / rules.vote_offset).tolist(), strict=True))
+    scores = {item: score / rules.vote_offset for item, (score, _) in voted(ours).items()}
     assert scores == pytest.approx({2: 0.5, 3: 1.0})
 
 
 def test_a_user_who_has_seen_everything_has_no_candidates() -> None:
     """Nothing is left, and nothing fails."""
     ours = candidates(Ranker(RankingRules(), index_of(ITEMS)), Case([1], [2], [Neighbour([2, 1], [0.0, 0.0], 1.0)]))
-    assert (ours.dense.tolist(), ours.score.tolist(), ours.support.tolist()) == ([], [], [])
+    assert voted(ours) == {}
 
 
 def test_catalogue_and_histories_may_grow_between_calls() -> None:

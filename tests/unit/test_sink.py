@@ -107,7 +107,7 @@ def test_a_producer_is_ready_once_it_has_fenced_its_predecessors() -> None:
     given = {"bootstrap.servers": "b:1", "enable.idempotence": False, "linger.ms": 3}
     sink = TransactionalSink(given, OPTIONS, broker.producer)
     assert broker.calls == [("new",), ("init", 3.0)]
-    assert broker.producers[0].properties == {
+    expected = {
         "bootstrap.servers": "b:1",
         "linger.ms": 3,
         "retry.backoff.ms": 10,
@@ -118,6 +118,7 @@ def test_a_producer_is_ready_once_it_has_fenced_its_predecessors() -> None:
         "enable.idempotence": True,
         "error_cb": sink._heard,
     }
+    assert expected.items() <= broker.producers[0].properties.items()
 
 
 def test_a_transaction_is_flushed_before_its_offsets_are_sent() -> None:
@@ -221,6 +222,14 @@ def test_a_transaction_that_outlived_its_limit_is_no_rival(failures: dict[str, l
     assert broker.names[-3:] == ["purge", "new", "init"]
     transaction(sink)
     assert broker.names[-1] == "commit"
+
+
+def test_the_age_of_a_transaction_is_its_own() -> None:
+    """Law: what counts is when it was begun, not when the producer was made or an earlier one begun."""
+    sink = sink_of(Broker({"commit": [FENCED[0]]}))
+    sink._begun_at -= 60
+    with pytest.raises(FencedError):
+        transaction(sink)
 
 
 def test_a_rival_that_is_met_again_ends_the_worker() -> None:

@@ -163,3 +163,12 @@ def test_a_refusal_names_what_was_refused(refused: str, doing: str) -> None:
     cluster = FakeCluster(topics, {}, FakeAdmin(frozenset({refused})))
     with pytest.raises(ClusterError, match=f"{refused} cannot be {doing}: refused"):
         make(cluster, SPECS, GROUP, replication_factor=1)
+
+
+def test_input_topics_of_different_size_are_refused() -> None:
+    """Partition n of every input topic goes to one worker, so all must have as many partitions."""
+    topics = {name: Topic(name, name, 3, {"max.message.bytes": "1000000"}) for name in ("ratings", "lists")}
+    topics["more"] = Topic("more", "more", 4, {"max.message.bytes": "1000000"})
+    topics["dead"] = Topic("dead", "dead", 3, {"max.message.bytes": "2000000"})
+    with pytest.raises(TopicsError, match="different numbers of partitions"):
+        check_topics(topics, ["ratings", "more"], "lists", "dead")

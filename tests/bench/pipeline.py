@@ -1,0 +1,61 @@
+"""The service's own path without Kafka: store, recommender and handler in this process, and records to feed them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+
+from confluent_kafka import murmur2
+
+from consumers import app
+from consumers.handler import Handler
+from consumers.records import Batch, Record
+from consumers.settings import Settings
+from consumers.settings_mapping import ranking_rules
+from recommender.recommender import Recommender
+from recommender.store import Store
+from schemas.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What a worker drives, put together as the service puts it together."""
+
+    store: Store
+    handler: Handler
+    recommender: Recommender
+
+    def take(self, batch: Batch) -> list[Message]:
+        """One step without its transaction."""
+        messages = self.handler.handle(batch)
+        self.store.flush()
+        return messages
+
+
+@contextmanager
+def pipeline(settings: Settings) -> Iterator[Pipeline]:
+    """A pipeline over the store that the settings name, which has to be empty."""
+    with ExitStack() as stack:
+        store = app.open_store(settings)
+        stack.callback(store.close)
+        recommender = Recommender(store, ranking_rules(settings), settings.limits.neighbour_cache_max_bytes)
+        handler = app._handler(settings, store, recommender, app._surroundings(settings, stack))
+        recommender.scan_slice(settings.limits.scan_slice_users)
+        yield Pipeline(store, handler, recommender)
+
+
+def records(topic: str, messages: list[Message], partitions: int) -> Iterator[Record]:
+    """Messages as a consumer gets them, each from the partition that its key belongs to."""
+    ends: Counter[int] = Counter()
+    for message in messages:
+        partition = murmur2(message.key or b"", partitions)
+        source = f"{topic}-id:{partition}"
+        yield Record(topic, partition, ends[partition], source, message.key, message.value)
+        ends[partition] += 1
+
+
+def batches(rows: Iterator[Record], size: int) -> Iterator[Batch]:
+    """Records in batches of one size, the last one smaller."""
+    while batch := list(islice(rows, size)):
+        yield Batch(batch)
