@@ -160,8 +160,11 @@ def fold(state: UserState, updates: Iterable[Update], limits: HistoryLimits) -> 
                 entries.clear()
     if count == state.count:
         return state
-    if entries:
-        history, seen = _bounded(_merged(history, entries), seen, limits)
+    # Where entries may fall out, which of them stay seen depends on the order: then one by one, or how batches are cut
+    # would show in the state.
+    fits = len(history) + len(entries) <= limits.entries_max
+    for group in [entries] if fits and entries else [[entry] for entry in entries]:
+        history, seen = _bounded(_merged(history, group), seen, limits)
     return UserState(user_id, history, seen, attributes, count, offsets, last_source, state.tag)
 
 

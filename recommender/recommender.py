@@ -133,11 +133,12 @@ class Recommender:
         return "personal" if enough and num_neighbours >= self._rules.personal_min_neighbours else "thin"
 
     def _voted(self, candidates: Candidates, baseline: float) -> list[RankedItem]:
-        items = self.index.items[candidates.dense]
-        order = best(candidates.score, (-candidates.support, items), self._rules.list_length)
-        order = order[candidates.score[order] > 0]
-        if not len(order):
+        scored = np.flatnonzero(candidates.score > 0)
+        if not len(scored):
             return []
+        items = self.index.items[candidates.dense]
+        ties = (-candidates.support[scored], items[scored])
+        order = scored[best(candidates.score[scored], ties, self._rules.list_length)]
         predictions = predict_voted(self.statistics, self._rules, baseline, candidates, order)
         scores = candidates.score[order]
         return _items(items[order], scores / scores[0], predictions, candidates.support[order].tolist())
