@@ -1,9 +1,10 @@
 """The transactional sink: outputs, dead letters and input offsets become visible together or not at all.
 
 Measured (librdkafka 2.16 against Kafka 4.3): `flush` before `send_offsets_to_transaction` saves up to 80 ms; a commit
-that times out retriably is committed by calling it again; after a broker restart `send_offsets_to_transaction` may
-ignore its time limit, so once flushing fails or all brokers were away the producer is replaced; delivery callbacks turn errors into
-`SystemError`, so there are none. The epoch bump of `init_transactions` is what fences a predecessor's late request.
+that times out retriably is committed by calling it again; delivery callbacks turn errors into `SystemError`, so there
+are none. When no broker answers, the client by default forgets all it knows, and a request that waits for one of them
+(`send_offsets_to_transaction`) never returns: `metadata.recovery.strategy` is off. The epoch bump of
+`init_transactions` is what fences a predecessor's late request.
 """
 
 import contextlib
@@ -70,14 +71,13 @@ class TransactionalSink:
             "retry.backoff.ms": 10,
             # A dead letter has to pack about as small as its sender packed the record, to stay within its limit.
             "compression.type": "zstd",
+            "metadata.recovery.strategy": "none",
             "partitioner": "murmur2_random",
             **properties,
             "transactional.id": options.transactional_id,
             "transaction.timeout.ms": int(options.transaction_timeout_s * 1000),
             "enable.idempotence": True,
-            "error_cb": self._heard,
         }
-        self._brokers_were_away = False
         self._begun_at = time.monotonic()
         self._producer = self._new_producer()
 
@@ -126,12 +126,6 @@ class TransactionalSink:
     def _flush(self) -> None:
         if self._producer.flush(self._options.flush_timeout_s):
             self._replace("the brokers did not take the messages in time")
-        if self._brokers_were_away:
-            self._replace("the brokers were away")
-
-    def _heard(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # librdkafka's name
-            self._brokers_were_away = True
 
     def _produce(self, message: Message, deadline: float) -> None:
         while True:
@@ -209,7 +203,6 @@ class TransactionalSink:
         raise TransactionAbortedError(why)
 
     def _new_producer(self) -> Any:
-        self._brokers_were_away = False
         try:
             producer = self._factory(self._properties)
             producer.init_transactions(self._options.init_timeout_s)

@@ -105,18 +105,18 @@ def test_a_producer_is_ready_once_it_has_fenced_its_predecessors() -> None:
     """Law: keys land where Java's clients put them, and what the guarantee rests on cannot be overridden."""
     broker = Broker()
     given = {"bootstrap.servers": "b:1", "enable.idempotence": False, "linger.ms": 3}
-    sink = TransactionalSink(given, OPTIONS, broker.producer)
+    TransactionalSink(given, OPTIONS, broker.producer)
     assert broker.calls == [("new",), ("init", 3.0)]
     expected = {
         "bootstrap.servers": "b:1",
         "linger.ms": 3,
         "retry.backoff.ms": 10,
         "compression.type": "zstd",
+        "metadata.recovery.strategy": "none",
         "partitioner": "murmur2_random",
         "transactional.id": "worker-1",
         "transaction.timeout.ms": 15_000,
         "enable.idempotence": True,
-        "error_cb": sink._heard,
     }
     assert expected.items() <= broker.producers[0].properties.items()
 
