@@ -4,13 +4,14 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 import structlog
 
 from consumers.cluster import Cluster, Topic, check_topics
+from consumers.exit_codes import ExitCode
 from consumers.handler import Door, Handler
 from consumers.health import Health, HealthServer
 from consumers.lists import ListWriter
@@ -136,16 +137,28 @@ def _message_sizes(topics: Mapping[str, Topic]) -> dict[str, int]:
 
 
 def run(settings: Settings, accepted_gaps: AcceptedGaps) -> None:
-    """Run a worker until SIGTERM or SIGINT."""
+    """Run a worker until SIGTERM or SIGINT; while it starts, either lets go of what is open and ends the process."""
+    _on_signal(_leave)
     with service(settings, accepted_gaps) as worker:
 
-        def stop(_number: int, _frame: FrameType | None) -> None:
+        def stop() -> None:
             worker.stop()
             Watchdog(settings.limits.shutdown_timeout_s, "limits.shutdown_timeout_s").start()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
+        _on_signal(stop)
         worker.run()
+
+
+def _leave() -> None:
+    raise SystemExit(ExitCode.OK)
+
+
+def _on_signal(act: Callable[[], None]) -> None:
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        act()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handler)
 
 
 def server_options(settings: Settings) -> ServerOptions:

@@ -123,8 +123,8 @@ def _rated(play: Play, ratings: Sequence[Telling], what: str, before: Recommenda
     known = {item["item_id"] for item in before["items"]} if before else set()
     table = Table(box=None, header_style="dim", pad_edge=False)
     table.add_column("", justify="right", min_width=2)
-    table.add_column("the list now", no_wrap=True, overflow="ellipsis", width=40)
-    table.add_column("genres", no_wrap=True, overflow="ellipsis", width=24)
+    table.add_column("the list now", no_wrap=True, overflow="ellipsis", width=38)
+    table.add_column("genres", no_wrap=True, overflow="ellipsis", width=20)
     table.add_column("predicted", justify="right", min_width=9)
     for place, item in enumerate(value["items"], 1):
         is_new = bool(known) and item["item_id"] not in known
