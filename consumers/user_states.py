@@ -144,5 +144,5 @@ class UserStates:
             if written is not None and found < written:
                 raise StoreRestoredError(
                     f"the store's marker of {source} stands at {found}, this process had written {written}: the store "
-                    "was restored while workers ran; start them again, they replay what is missing"
+                    "was restored while workers ran, or a worker that had paused wrote late"
                 )
