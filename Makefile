@@ -22,7 +22,7 @@ NOT_INSTALLED = { echo "pip could not install what is above: the first run needs
 BENCHES := freshness memory ceiling
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint type imports unit contract system quality bench schemas format hooks constraints clean
+.PHONY: help venv demo test lint type imports unit contract system simulate quality bench schemas format hooks constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-25s %s\n", $$1, $$2 }' Makefile
@@ -31,7 +31,7 @@ demo: $(FOR_DEMO) ## MovieLens ratings through a real Kafka and the real Qdrant 
 	@$(RUN)/tastestream demo $(ARGS)
 
 test: lint type imports ## everything that must hold: lint, types, import contracts, all tests
-	$(RUN)/python -m pytest tests/unit tests/contract tests/system $(ARGS)
+	$(RUN)/python -m pytest tests/unit tests/contract tests/simulation tests/system $(ARGS)
 
 lint: $(FOR_DEV) ## ruff: rules and format
 	$(RUN)/ruff check .
@@ -45,6 +45,9 @@ imports: $(FOR_DEV) ## which folder may import which
 
 unit contract system: $(FOR_DEV) ## the tests of one folder
 	$(RUN)/python -m pytest tests/$@ $(ARGS)
+
+simulate: $(FOR_DEV) ## many seeds of the simulation: make simulate ARGS='--seeds 0..100000 --jobs 2'
+	$(RUN)/python tests/simulation/simulate.py $(ARGS)
 
 quality: $(FOR_DEV) ## hit rates of the ranking, through the store and the cache
 	$(RUN)/python tests/bench/quality.py $(ARGS)

@@ -2,7 +2,8 @@
 
 - A write is compare-and-set by tag; a tag is unique to one attempt of one writer.
 - The reply never says whether the condition held, so what was written is read back (unless the store is exclusive).
-- After an error every tag tried stays known, and the user is written anew under them until a read shows our own tag.
+- After an error every tag tried or read stays known, and the user is written anew under them until a read shows our
+  own tag; so is a user on whom replicas disagree.
 - Nothing is cached before it was read back; a redo always reads the store.
 - A source's marker trails one batch: everything at or below it was verified before this batch began.
 """
@@ -64,6 +65,9 @@ class UserStates:
         known = {user_id: state for user_id in user_ids if (state := self.cache.get(user_id)) is not None}
         snapshot = self._store.read([user_id for user_id in user_ids if user_id not in known], sources)
         self._check_markers(snapshot.markers, sources)
+        for user_id in snapshot.disputed:
+            # One replica may be all that knows an event: writing the state anew brings it to the others.
+            self._tried.setdefault(user_id, frozenset({snapshot.states[user_id].tag}))
         return {user_id: known.get(user_id) or snapshot.states.get(user_id, NEW_USER) for user_id in user_ids}
 
     def apply(

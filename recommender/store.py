@@ -114,10 +114,14 @@ class StoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """States by user id and marker offsets by source; what is missing in the store is missing here."""
+    """States by user id and marker offsets by source; what is missing in the store is missing here.
+
+    `disputed` users stand differently on different replicas: the state given must be written anew before it counts.
+    """
 
     states: Mapping[str, UserState]
     markers: Mapping[str, int]
+    disputed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

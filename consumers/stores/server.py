@@ -71,6 +71,7 @@ class ServerStore:
         return Snapshot(
             {users[i]: user_state(payload) for i, payload in found.items() if i in users},
             {markers[i]: marker_offset(payload) for i, payload in found.items() if i in markers},
+            frozenset(users[i] for i in found if i in users and self._reads.is_disputed(i)),
         )
 
     def write(self, request: StateWrite) -> None:

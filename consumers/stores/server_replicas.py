@@ -53,6 +53,10 @@ class ReplicaReads:
         disputed = self._disputed.get(identity)
         return frozenset() if disputed is None else disputed.tags
 
+    def is_disputed(self, identity: int) -> bool:
+        """Whether replicas disagreed on a point when it was last read."""
+        return identity in self._disputed
+
     def allowed(self, write: UserWrite) -> UserWrite:
         """The write, allowed on every replica that was seen to disagree."""
         disputed = self._disputed.get(point_id(write.user_id))

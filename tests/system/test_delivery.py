@@ -13,7 +13,7 @@ from service_process import WAIT_S, WorkerProcess, await_until
 from topic_truth import assert_exactly_once, committed_records
 
 EVENTS = 3_000
-KILLS = 5
+KILLS = 4
 SEED = 7
 STEP_S = 0.06
 """About how long one batch takes: a kill comes at a random moment of it."""
@@ -43,6 +43,13 @@ def test_a_worker_stopped_in_the_middle_goes_on_where_it_was(deployment: Deploym
     assert worker.stop() == 0
     assert 0 < deployment.lag() < EVENTS
     finish(deployment, worker.start())
+
+
+def test_a_worker_may_be_stopped_while_it_starts(deployment: Deployment) -> None:
+    """SIGTERM while a worker connects ends it with exit code 0, too."""
+    worker = deployment.worker().start()
+    worker.await_until(lambda: bool(worker.events()), "its first word")
+    assert worker.stop() == 0
 
 
 def test_a_worker_killed_again_and_again_leaves_no_trace(deployment: Deployment) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from deployment import Deployment
+from qdrant_double import QdrantDouble
 from qdrant_process import QdrantProcess
 from sample_ratings import ratings
 from service_process import WAIT_S, WorkerProcess
-from topic_truth import assert_exactly_once
+from topic_truth import assert_equal_states, assert_exactly_once, folded, updates
 
 from consumers.exit_codes import ExitCode
 
@@ -23,11 +24,15 @@ def qdrant(tmp_path: Path) -> Iterator[QdrantProcess]:
         yield process
 
 
+def server_deployment(broker: str, prefix: str, folder: Path, port: int) -> Deployment:
+    server = {"qdrant__store": "server", "qdrant__url": f"http://127.0.0.1:{port}"}
+    return Deployment(broker, prefix, folder, limits__batch_max_records="20", **server)
+
+
 @pytest.fixture
 def deployment(broker: str, topic_prefix: str, tmp_path: Path, qdrant: QdrantProcess) -> Iterator[Deployment]:
     """Topics, and a group whose session is three seconds long."""
-    server = {"qdrant__store": "server", "qdrant__url": qdrant.url}
-    with Deployment(broker, topic_prefix, tmp_path, limits__batch_max_records="20", **server) as made:
+    with server_deployment(broker, topic_prefix, tmp_path, qdrant.port) as made:
         yield made.make_topics()
 
 
@@ -60,6 +65,36 @@ def test_a_worker_that_slept_past_its_session_changes_nothing_when_it_wakes(depl
         deployment.await_lag(0, *workers)
     assert [worker.stop() for worker in workers] == [0, 0]
     assert_exactly_once(deployment)
+
+
+def test_a_write_that_arrives_after_another_worker_took_over_changes_nothing(
+    broker: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """A worker sleeps while its write is on the way; another goes on; the write lands, the sleeper wakes: no harm."""
+    with (
+        QdrantDouble(tmp_path / "qdrant") as double,
+        server_deployment(broker, topic_prefix, tmp_path, double.port) as made,
+    ):
+        made.make_topics()
+        events = list(ratings(EVENTS // 2))
+        parts = [events[start::4] for start in range(4)]
+        made.produce(parts[0])
+        sleeper = made.worker(instance="sleeper").start()
+        made.await_lag(0, sleeper)
+        double.before("UpdateBatch", lambda _: sleeper.pause())
+        double.fail_next("UpdateBatch", "delayed")
+        made.produce(parts[1])
+        other = made.worker(instance="other").start()
+        made.await_lag(0, other)
+        assert len(double.release()) == 1
+        assert_equal_states(folded(made, updates(made)), made.states())
+        made.produce(parts[2])
+        made.await_lag(0, other)
+        sleeper.resume()
+        made.produce(parts[3])
+        made.await_lag(0, sleeper, other)
+        assert [sleeper.stop(), other.stop()] == [0, 0]
+        assert_exactly_once(made)
 
 
 def test_of_two_workers_of_one_name_the_first_ends(deployment: Deployment) -> None:

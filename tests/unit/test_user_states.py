@@ -34,12 +34,14 @@ class SharedStore(MemoryStore):
         self.before_write: list[Callable[[], None]] = []
         self.lose_answers = 0
         self.lose_requests = 0
+        self.disputed: frozenset[str] = frozenset()
         self.requests: list[StateWrite] = []
         self.reads: list[tuple[Sequence[str], Sequence[str]]] = []
 
     def read(self, user_ids: Sequence[str], sources: Sequence[str]) -> Snapshot:
         self.reads.append((list(user_ids), list(sources)))
-        return super().read(user_ids, sources)
+        found = super().read(user_ids, sources)
+        return replace(found, disputed=self.disputed & found.states.keys())
 
     def write(self, request: StateWrite) -> None:
         if self.before_write:
@@ -232,6 +234,31 @@ def test_a_user_that_others_keep_rewriting_ends_in_a_retriable_error() -> None:
     store.before_write = [lambda: rewritten(store)] * 100
     with pytest.raises(StoreUnavailableError, match="attempts"):
         run(states_of(store), EVENTS[:1])
+
+
+def test_a_user_on_whom_replicas_disagree_is_written_anew() -> None:
+    """What may stand on one replica alone is brought to all, even when it already holds the batch's events."""
+    store = SharedStore()
+    run(states_of(store, "before"), EVENTS)
+    store.disputed = frozenset({"u"})
+    count = len(store.requests)
+    run(states_of(store), EVENTS)
+    (written,) = store.requests[count].users
+    assert as_dict(written.state) == FOLDED
+    assert stored(store).tag == written.state.tag
+
+
+def test_what_was_read_before_an_error_stays_allowed() -> None:
+    """A replica that missed the write that failed still stands where it was read, and must take the next one."""
+    store = SharedStore()
+    states = states_of(store)
+    run(states, EVENTS[:2])
+    read = stored(store).tag
+    store.lose_answers = 1
+    with pytest.raises(StoreUnavailableError):
+        run(states, EVENTS[2:])
+    run(states, EVENTS[2:])
+    assert read in store.requests[-1].users[0].tags
 
 
 def rewritten(store: SharedStore) -> None:
