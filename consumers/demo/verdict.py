@@ -5,14 +5,13 @@ Written without the service's fold on purpose: a dictionary, a sort and `fsum`.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from consumers.existing_store import all_states
 from recommender.profile import UserState, mean_rating
 from recommender.store import Store
-
-_PAGE_USERS = 1_000
 
 
 class SentRating(NamedTuple):
@@ -35,7 +34,7 @@ class Verdict:
 def compare(store: Store, sent: Iterable[SentRating]) -> Verdict:
     """Compare every stored user with what was sent, bit for bit."""
     expected = _batch(sent)
-    stored = {state.user_id: state for state in _stored(store) if state.user_id is not None}
+    stored = {state.user_id: state for state in all_states(store) if state.user_id is not None}
     mismatches = dict.fromkeys(expected.keys() - stored.keys(), "is not in the store")
     mismatches |= dict.fromkeys(stored.keys() - expected.keys(), "was never sent")
     for user_id in expected.keys() & stored.keys():
@@ -66,11 +65,3 @@ def _difference(state: UserState, sent: list[SentRating]) -> str:
         return f"the ratings of items {differing[:5]} differ" if differing else "the order of the history differs"
     mean = math.fsum(row.rating for row in latest.values()) / len(latest)
     return "" if mean_rating(history) == mean else f"the mean is {mean_rating(history)}, not {mean}"
-
-
-def _stored(store: Store) -> Iterator[UserState]:
-    next_id: int | None = 0
-    while next_id is not None:
-        page = store.scan(next_id, _PAGE_USERS)
-        yield from (state for _, state in page.states)
-        next_id = page.next_id
