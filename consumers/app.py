@@ -1,6 +1,5 @@
 """The composition root: the one module that knows every concrete class."""
 
-import logging
 import secrets
 import signal
 import time
@@ -15,6 +14,7 @@ from consumers.exit_codes import ExitCode
 from consumers.handler import Door, Handler
 from consumers.health import Health, HealthServer
 from consumers.lists import ListWriter
+from consumers.logs import KAFKA_LOG
 from consumers.membership import Membership
 from consumers.metrics import Metrics
 from consumers.offsets import Patience
@@ -35,9 +35,6 @@ from schemas.decode import decoder_for
 
 MESSAGE_MAX_BYTES, BATCH_MAX_BYTES = 1_000_000_000, 1_000_000
 """The largest record that librdkafka can be told to take, and its own limit of a batch."""
-
-# librdkafka writes to standard error by itself unless it is given a logger.
-_KAFKA_LOG = logging.getLogger("kafka")
 
 AcceptedGaps = dict[str, list[int]]
 
@@ -98,7 +95,7 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         sink = TransactionalSink(
             {
                 **settings.kafka.producer_config(),
-                "logger": _KAFKA_LOG,
+                "logger": KAFKA_LOG,
                 **_message_sizes(topics),
             },
             SinkOptions(
@@ -116,7 +113,7 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         membership = Membership(store, patience_s, handler.drop_caches)
         membership.partitions_seen({settings.recommendations_topic: topics[settings.recommendations_topic].partitions})
         source = KafkaSource(
-            {**settings.kafka.consumer_config(), "group.id": settings.group, "logger": _KAFKA_LOG},
+            {**settings.kafka.consumer_config(), "group.id": settings.group, "logger": KAFKA_LOG},
             _source_options(settings, store, accepted_gaps),
             membership,
         )

@@ -111,6 +111,11 @@ class Cluster:
             self._last_error = error
 
 
+def missing_topics(names: Sequence[str]) -> str:
+    """The sentence that says which topics are missing, and what to do."""
+    return f"missing topics: {', '.join(names)}; make them with `tastestream topics create`"
+
+
 def check_topics(found: Mapping[str, Topic], inputs: Sequence[str], output: str, dead_letters: str) -> None:
     """See that every topic is there and that the largest input still fits into a dead letter.
 
@@ -119,7 +124,7 @@ def check_topics(found: Mapping[str, Topic], inputs: Sequence[str], output: str,
     """
     missing = [name for name in (*inputs, output, dead_letters) if name not in found]
     if missing:
-        raise TopicsError(f"missing topics: {', '.join(missing)}; make them with `tastestream topics create`")
+        raise TopicsError(missing_topics(missing))
     if set(inputs) & {output, dead_letters} or output == dead_letters:
         raise TopicsError("input, output and dead letters need topics of their own (topics.*)")
     counts = {name: found[name].partitions for name in inputs}

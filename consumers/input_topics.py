@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
-from consumers.cluster import Cluster, TopicsError
+from consumers.cluster import Cluster, TopicsError, missing_topics
 from consumers.handler import update_of
 from consumers.records import Record
 from consumers.settings import Settings
@@ -56,7 +56,7 @@ def _topic_ids(settings: Settings) -> dict[str, str]:
     cluster.check_reachable()
     found = cluster.topics(settings.input_topics)
     if missing := [name for name in settings.input_topics if name not in found]:
-        raise TopicsError(f"missing topics: {', '.join(missing)}; make them with `tastestream topics create`")
+        raise TopicsError(missing_topics(missing))
     return {name: topic.topic_id for name, topic in found.items()}
 
 

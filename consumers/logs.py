@@ -20,6 +20,9 @@ HIDDEN = "***"
 USER_KEYS = frozenset({"user", "users", "user_id", "user_ids", "key", "keys"})
 """Under these keys a log line names users (a record's key is its user's id)."""
 
+KAFKA_LOG = logging.getLogger("kafka")
+"""For every Kafka client: librdkafka writes to standard error by itself unless it is given a logger."""
+
 _FORMATTER = structlog.stdlib.ProcessorFormatter
 
 

@@ -1,13 +1,13 @@
 """Reads topics from outside the group, as any consumer of ours would: committed records only, by nobody's offsets."""
 
-import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from consumers.cluster import ClusterError
+from consumers.cluster import ClusterError, missing_topics
+from consumers.logs import KAFKA_LOG
 
 _BATCH_RECORDS = 10_000
 _POLL_S = 0.2
@@ -22,8 +22,7 @@ class TopicReader:
         self._consumer = Consumer(
             {
                 **properties,
-                # librdkafka writes to standard error by itself unless it is given a logger.
-                "logger": logging.getLogger("kafka"),
+                "logger": KAFKA_LOG,
                 "group.id": "tastestream-reader",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
@@ -89,7 +88,7 @@ class TopicReader:
             raise ClusterError(f"{', '.join(self._topics)} cannot be read: {error.args[0].str()}") from error
         missing = [name for name in self._topics if name not in known or known[name].error is not None]
         if missing:
-            raise ClusterError(f"missing topics: {', '.join(missing)}; make them with `tastestream topics create`")
+            raise ClusterError(missing_topics(missing))
         return [(name, partition) for name in self._topics for partition in known[name].partitions]
 
 

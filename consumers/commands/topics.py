@@ -6,7 +6,7 @@ import typer
 
 from consumers.app import topic_plan
 from consumers.cluster import Cluster
-from consumers.commands.context import console, print_json, settings_of
+from consumers.commands.context import Json, console, print_json, settings_of
 from consumers.exit_codes import ExitCode
 from consumers.topics import differences, group_differences, make
 
@@ -17,7 +17,7 @@ app = typer.Typer(help="The topics and the group's timings.", no_args_is_help=Tr
 def create(
     context: typer.Context,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 where the cluster differs.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    json: Json = False,
 ) -> None:
     """Make the topics (partitions, compaction, retention) and set the group's timings; safe to repeat."""
     settings = settings_of(context)
