@@ -8,23 +8,27 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from consumers.ranking_kernels import ranking_kernels
 from consumers.settings import Settings
 from consumers.settings_mapping import history_limits, ranking_rules, rating_scale, store_settings
 from consumers.stores.edge import EdgeStore
 from consumers.user_states import StateRules, UserStates
 from producers.tables import Dataset, Ratings, time_order
-from recommender.evaluation import LIST_LENGTH, HitRate, RatedEvent, Report, evaluate
+from recommender.baselines import ItemKnn, Popularity, RecentPopularity
+from recommender.evaluation import LIST_LENGTH, Assessment, HitRate, RatedEvent, Report, System, evaluate
 from recommender.memory_store import MemoryStore
 from recommender.profile import Rate, Update
 from recommender.recommender import Recommender
 from recommender.rules import RankingRules
 from recommender.store import Store
+from recommender.trend import HALF_LIVES_DAYS
 
 FLUSH_EVERY_EVENTS = 5_000
 """Without a flush the engine's write-ahead log would grow with every event."""
@@ -35,20 +39,36 @@ _DIMENSIONS = 2**32
 StoreKind = Literal["edge", "memory"]
 
 
+def _recent(half_life_days: int, _events: int) -> System:
+    return RecentPopularity(half_life_days)
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "no-position": {"position_floor": 1.0},
+    "no-trend": {"tuning_every_lists": 0},
+}
+"""What each variant changes in the ranking's rules."""
+BASELINES: dict[str, Callable[[int], System]] = {
+    "popular": lambda _: Popularity(),
+    **{f"popular-{days}d": partial(_recent, days) for days in HALF_LIVES_DAYS},
+    "item-knn": ItemKnn,
+}
+"""What others do, by name, for so many events."""
+
+
 @dataclass(frozen=True, slots=True)
 class EvaluationPlan:
-    """What to evaluate: the first `events` ratings (None: all); `position`: weigh votes by where they stand."""
+    """What to evaluate: the first `events` ratings (None: all), by a variant of the ranking or a baseline.
+
+    The variant `default` is the ranking of the settings; others are that one without one of its parts.
+    """
 
     dataset: Dataset
     settings: Settings
     events: int | None = None
-    position: bool = True
+    variant: str = "default"
     store: StoreKind = "edge"
-
-    @property
-    def variant(self) -> str:
-        """The name of the rules, as results are keyed."""
-        return self.settings.ranking.preset if self.position else "no-position"
 
     def ratings(self) -> Ratings:
         """The ratings to pass, in time order, equal times in the order of a replay."""
@@ -64,8 +84,7 @@ class EvaluationPlan:
 
     def rules(self) -> RankingRules:
         """The ranking to evaluate."""
-        rules = ranking_rules(self.own_settings())
-        return rules if self.position else replace(rules, position_floor=1.0)
+        return replace(ranking_rules(self.own_settings()), **VARIANTS.get(self.variant, {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,35 +98,47 @@ class Evaluation:
     report: Report
     seconds: float
 
-    def document(self) -> dict[str, Any]:
-        """As JSON carries it; `se` are standard errors clustered by user."""
-        return {
-            "dataset": self.dataset,
-            "events": self.report.events,
-            "users": self.users,
-            "items": self.items,
-            "results": {self.variant: figures(self.report)},
-            "seconds": round(self.seconds, 1),
-        }
+
+def document(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """Evaluations of the same ratings as JSON carries them; `se` are standard errors clustered by user."""
+    first = evaluations[0]
+    return {
+        "dataset": first.dataset,
+        "events": first.report.events,
+        "users": first.users,
+        "items": first.items,
+        "results": {evaluation.variant: figures(evaluation.report) for evaluation in evaluations},
+        "seconds": round(sum(evaluation.seconds for evaluation in evaluations), 1),
+    }
 
 
-def figures(report: Report) -> dict[str, dict[str, float]]:
-    """The measures of a report, rounded to five digits."""
+def figures(report: Report) -> dict[str, Any]:
+    """The measures of a report, rounded to five digits; None where there is none."""
     warm, liked, cold = report.warm, report.liked, report.cold
     return {
         "warm": {
             **_hits("hr10", warm),
             "ndcg10": round(warm.ndcg, 5),
+            "mrr10": round(warm.mrr, 5),
             "n": warm.events,
             **_hits("hr10_liked", liked),
             "n_liked": liked.events,
         },
-        "cold": {**_hits("hr10", cold), "n": cold.events},
+        "cold": {**_hits("hr10", cold), "ndcg10": round(cold.ndcg, 5), "n": cold.events},
+        "mae": _rounded(report.errors.mae),
+        "rmse": _rounded(report.errors.rmse),
+        "coverage": round(report.variety.coverage, 5),
+        "diversity": _rounded(report.variety.diversity),
+        "novelty": round(report.variety.novelty, 5),
     }
 
 
 def _hits(name: str, found: HitRate) -> dict[str, float]:
     return {name: round(found.rate, 5), f"se_{name}": round(found.standard_error, 5)}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)
 
 
 def run_evaluation(plan: EvaluationPlan, on_event: Callable[[int, int], None]) -> Evaluation:
@@ -117,12 +148,24 @@ def run_evaluation(plan: EvaluationPlan, on_event: Callable[[int, int], None]) -
         StoreError: the store failed.
     """
     ratings = plan.ratings()
+    items = _dimensions(ratings.item)
     begun = time.monotonic()
+    with _system(plan, len(ratings)) as system:
+        events = _events(ratings, items, plan)
+        kinds = _kinds(plan.dataset, ratings, items)
+        report = evaluate(system, events, lambda found: on_event(found.events, len(ratings)), kinds)
+    users = len(set(ratings.user.tolist()))
+    seconds = time.monotonic() - begun
+    return Evaluation(plan.dataset.name, plan.variant, users, len(np.unique(items)), report, seconds)
+
+
+@contextmanager
+def _system(plan: EvaluationPlan, events: int) -> Iterator[System]:
+    if plan.variant in BASELINES:
+        yield BASELINES[plan.variant](events)
+        return
     with _store(plan) as store:
-        system = ServiceSystem(store, plan)
-        report = evaluate(system, _events(ratings, plan), lambda found: on_event(found.events, len(ratings)))
-    users, items = len(set(ratings.user.tolist())), len(set(ratings.item.tolist()))
-    return Evaluation(plan.dataset.name, plan.variant, users, items, report, time.monotonic() - begun)
+        yield ServiceSystem(store, plan)
 
 
 class ServiceSystem:
@@ -134,15 +177,16 @@ class ServiceSystem:
         state_rules = StateRules(rules.value, history_limits(settings), limits.own_cache_max_bytes)
         self._store = store
         self._states = UserStates(store, state_rules, writer="evaluation")
-        self._recommender = Recommender(store, rules, limits.neighbour_cache_max_bytes)
+        self._recommender = Recommender(store, rules, limits.neighbour_cache_max_bytes, ranking_kernels())
         self._offset = 0
         while self._recommender.scan_slice(_SCAN_USERS):
             pass
 
-    def recommend(self, user_id: str) -> Sequence[int]:
-        """See `System.recommend`."""
+    def assess(self, user_id: str, item: int) -> Assessment:
+        """See `System.assess`."""
         state = self._states.load([user_id], [])[user_id]
-        return [item.item for item in self._recommender.recommend([(user_id, state)])[0].items]
+        ranked, predicted = self._recommender.assess(user_id, state, item)
+        return Assessment(ranked.item, predicted)
 
     def learn(self, event: RatedEvent) -> None:
         """See `System.learn`."""
@@ -170,11 +214,17 @@ def _store(plan: EvaluationPlan) -> Iterator[Store]:
             store.close()
 
 
-def _events(ratings: Ratings, plan: EvaluationPlan) -> Iterator[RatedEvent]:
+def _events(ratings: Ratings, items: NDArray[np.int64], plan: EvaluationPlan) -> Iterator[RatedEvent]:
     slope, intercept = rating_scale(plan.own_settings()).five_star_affine()
-    items = _dimensions(ratings.item).tolist()
-    for (user, _, rating, at_ms), item in zip(ratings.rows(), items, strict=True):
+    for (user, _, rating, at_ms), item in zip(ratings.rows(), items.tolist(), strict=True):
         yield RatedEvent(str(user), item, rating, rating * slope + intercept, at_ms)
+
+
+def _kinds(dataset: Dataset, ratings: Ratings, items: NDArray[np.int64]) -> dict[int, frozenset[str]]:
+    """The genres of each item that has any, by dimension."""
+    known = {item: frozenset(card.genres) for item, card in dataset.items.items() if card.genres}
+    pairs = zip(items.tolist(), ratings.item.tolist(), strict=True)
+    return {dimension: known[item] for dimension, item in pairs if item in known}
 
 
 def _dimensions(items: NDArray[Any]) -> NDArray[np.int64]:

@@ -11,9 +11,15 @@ from schemas.scale import Scale
 SYNTHETIC = "synthetic"
 HELP = (
     "Folder, zip or CSV file; or `bundled` (MovieLens ml-latest-small, 100,836 ratings); or "
-    "`synthetic[:users=N,items=N,ratings=N,seed=N]` (ratings: mean per user)."
+    "`synthetic[:users=N,items=N,ratings=N,seed=N,fashion=N]` (ratings: mean per user; fashion: how strong, 0 is none)."
 )
-_FIELDS = {"users": "users", "items": "items", "ratings": "mean_ratings_per_user", "seed": "seed"}
+_FIELDS = {
+    "users": "users",
+    "items": "items",
+    "ratings": "mean_ratings_per_user",
+    "seed": "seed",
+    "fashion": "fashion_strength",
+}
 
 
 def named_dataset(name: str, scale: Scale | None = None) -> Dataset:

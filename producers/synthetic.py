@@ -4,7 +4,8 @@ A taste is a weight per genre, drawn around what the user's gender and age group
 strongest of its own weights. How often an item is rated follows a power law over its rank, bent by taste; how many
 ratings a user gives is log-normal; a rating is mean + user's habit + item's quality + taste + noise, to the half step.
 
-An item's appeal is the same at all times. A fashion would change that, in `_appeal`.
+An item's appeal is the same at all times, unless the plan asks for fashion: then every item has a day on which it comes
+into fashion, with so much more appeal, which fades.
 """
 
 import math
@@ -52,6 +53,8 @@ class SyntheticPlan:
     taste_strength: float = 1.0
     start_ms: int = 1_577_836_800_000  # 2020-01-01
     period_days: int = 365
+    fashion_strength: float = 0.0
+    fashion_days: float = 5.0
 
     def __post_init__(self) -> None:
         if min(self.users, self.items, self.mean_ratings_per_user, self.period_days) < 1:
@@ -60,8 +63,14 @@ class SyntheticPlan:
             raise ValueError(f"{self.users} users x {self.items} items are over {PAIRS_MAX} pairs: ask for fewer")
         if self.mean_ratings_per_user > self.items:
             raise ValueError(f"{self.mean_ratings_per_user} ratings per user need as many items, not {self.items}")
-        if not all(0 <= strength < math.inf for strength in (self.popularity_exponent, self.taste_strength)):
-            raise ValueError("popularity_exponent and taste_strength are finite and not negative")
+        if not all(0 <= strength < math.inf for strength in self._strengths):
+            raise ValueError("popularity_exponent, taste_strength and fashion_strength are finite and not negative")
+        if not 0 < self.fashion_days < math.inf:
+            raise ValueError("fashion_days is finite and above 0")
+
+    @property
+    def _strengths(self) -> tuple[float, ...]:
+        return self.popularity_exponent, self.taste_strength, self.fashion_strength
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +156,37 @@ def _appeal(plan: SyntheticPlan, rng: np.random.Generator) -> Floats:
 
 def _ratings(plan: SyntheticPlan, world: _World, rng: np.random.Generator) -> Ratings:
     counts = _activity(plan, rng)
-    rated = [_rated_by(user, count, world, rng) for user, count in enumerate(counts.tolist())]
+    if plan.fashion_strength:
+        times = [_times(plan, count, rng) for count in counts.tolist()]
+        chosen = _chosen_in_fashion(plan, world, times, rng)
+        rated = [(items, _rating(user, items, world, rng)) for user, items in enumerate(chosen)]
+    else:
+        rated = [_rated_by(user, count, world, rng) for user, count in enumerate(counts.tolist())]
+        times = [_times(plan, count, rng) for count in counts.tolist()]
     return Ratings(
         user=np.repeat(np.arange(1, plan.users + 1), counts),
         item=np.concatenate([items + 1 for items, _ in rated]),
         rating=np.concatenate([ratings for _, ratings in rated]),
-        rated_at_ms=np.concatenate([_times(plan, count, rng) for count in counts.tolist()]),
+        rated_at_ms=np.concatenate(times),
     )
+
+
+def _chosen_in_fashion(
+    plan: SyntheticPlan, world: _World, times: list[Integers], rng: np.random.Generator
+) -> list[Integers]:
+    """The items that each user rates at each of their times: what came into fashion lately draws more of them."""
+    begins = rng.uniform(-plan.fashion_days, plan.period_days, plan.items)
+    chosen = []
+    for user, instants in enumerate(times):
+        weights = world.appeal + 2 * world.affinity(user)
+        items = np.empty(len(instants), np.int64)
+        for at, days in enumerate(((instants - plan.start_ms) / DAY_MS).tolist()):
+            age = days - begins
+            fashion = np.where(age >= 0, plan.fashion_strength * np.exp(-age / plan.fashion_days), 0.0)
+            items[at] = np.argmax(weights + fashion + rng.gumbel(size=plan.items))
+            weights[items[at]] = -np.inf
+        chosen.append(items)
+    return chosen
 
 
 def _activity(plan: SyntheticPlan, rng: np.random.Generator) -> Integers:
@@ -171,8 +204,14 @@ def _rated_by(user: int, count: int, world: _World, rng: np.random.Generator) ->
     affinity = world.affinity(user)
     draw = world.appeal + 2 * affinity + rng.gumbel(size=len(affinity))
     items: Integers = np.argsort(-draw, kind="stable")[:count].astype(np.int64)
-    exact = _RATING_MEAN + world.habits[user] + world.quality[items] + 0.6 * affinity[items] + rng.normal(0, 0.6, count)
-    return items, np.clip(np.rint(exact * 2) / 2, 0.5, 5.0)
+    return items, _rating(user, items, world, rng)
+
+
+def _rating(user: int, items: Integers, world: _World, rng: np.random.Generator) -> Floats:
+    suits = 0.6 * world.affinity(user)[items]
+    exact = _RATING_MEAN + world.habits[user] + world.quality[items] + suits + rng.normal(0, 0.6, len(items))
+    ratings: Floats = np.clip(np.rint(exact * 2) / 2, 0.5, 5.0)
+    return ratings
 
 
 def _times(plan: SyntheticPlan, count: int, rng: np.random.Generator) -> Integers:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.item_index import Dense
+from recommender.kernels import Tally
 from recommender.profile import Floats
-from recommender.ranking import Candidates
 from recommender.rules import RankingRules
 from recommender.statistics import ItemStatistics
 
@@ -24,29 +24,13 @@ def user_baseline(statistics: ItemStatistics, rules: RankingRules, rated: Dense,
     return statistics.global_mean + float((weights * residuals).sum() / (weights.sum() + rules.user_bias_damping))
 
 
-def predict_popular(statistics: ItemStatistics, rules: RankingRules, baseline: float, items: Dense) -> Floats:
-    """Predictions for items that no neighbour rated: baseline and item bias."""
-    return _clipped(baseline + statistics.item_bias(items, rules.item_bias_damping), rules)
-
-
 def predict_voted(
-    statistics: ItemStatistics,
-    rules: RankingRules,
-    baseline: float,
-    candidates: Candidates,
-    chosen: NDArray[np.int64],
+    statistics: ItemStatistics, rules: RankingRules, baseline: float, tally: Tally, chosen: NDArray[np.int64]
 ) -> Floats:
-    """Predictions for the chosen candidates, shape of `chosen`."""
-    place = np.full(len(candidates.dense), -1, np.int64)
-    place[chosen] = np.arange(len(chosen))
-    at = place[candidates.votes.item]
-    hits = np.flatnonzero(at >= 0)
-    at, weight = at[hits], candidates.votes.weight[hits]
-    bias = statistics.item_bias(candidates.dense[chosen], rules.item_bias_damping)
-    residual = candidates.votes.residual[hits] - bias[at]
-    pull = np.bincount(at, weight * residual, len(chosen)) / (
-        np.bincount(at, weight, len(chosen)) + rules.residual_damping
-    )
+    """Predictions for the chosen items of a tally, shape of `chosen`; without votes: baseline and item bias."""
+    bias = statistics.item_bias(tally.dense[chosen], rules.item_bias_damping)
+    weight = tally.weight[chosen]
+    pull = (tally.pull[chosen] - weight * bias) / (weight + rules.residual_damping)
     return _clipped(baseline + bias + pull, rules)
 
 

@@ -12,6 +12,7 @@ class RankingRules:
     """The default ranking, "neighbours who were where you are now"; every length is in events, not in days.
 
     `value` decides what is stored and is fixed in the store; all else is query side and may change between restarts.
+    The trend is tuned on every so many lists; 0: no trend.
     """
 
     value: ValueRule = field(default_factory=ValueRule)
@@ -23,6 +24,7 @@ class RankingRules:
     position_half_life: float = 10.0
     position_floor: float = 0.1
     list_length: int = 50
+    tuning_every_lists: int = 4
     personal_min_ratings: int = 5
     personal_min_neighbours: int = 10
     item_bias_damping: float = 5.0

@@ -10,6 +10,7 @@ import numpy as np
 
 from recommender.item_index import Dense, ItemIndex
 from recommender.profile import Floats, History, UserState
+from recommender.trend import Trend
 
 
 class ItemStatistics:
@@ -21,6 +22,7 @@ class ItemStatistics:
         self._sums: Floats = np.zeros(1024)
         self._total = 0
         self._total_sum = 0.0
+        self.trend = Trend()
 
     @property
     def counts(self) -> Floats:
@@ -48,12 +50,19 @@ class ItemStatistics:
         """Take a counted history back."""
         self._count(history, -1)
 
+    def replace(self, before: History, after: History) -> None:
+        """Count a history in place of another; what both begin with costs nothing."""
+        rest = slice(shared_entries(before, after), None)
+        self.remove(before.at(rest))
+        self.add(after.at(rest))
+
     def _count(self, history: History, sign: int) -> None:
         rated = history.rated()
         if not len(rated):
             return
         dense = self._index.dense(rated.items)
         self._fit()
+        self.trend.count(dense, rated.rated_at, sign)
         self._counts[dense] += sign
         self._sums[dense] += sign * rated.ratings
         self._total += sign * len(rated)
@@ -65,6 +74,14 @@ class ItemStatistics:
             room = np.zeros(max(missing, len(self._counts)))
             self._counts = np.concatenate((self._counts, room))
             self._sums = np.concatenate((self._sums, room))
+
+
+def shared_entries(before: History, after: History) -> int:
+    """How many entries two histories have in common at their beginning."""
+    n = min(len(before), len(after))
+    same = before.items[:n] == after.items[:n]
+    same &= (before.ratings[:n] == after.ratings[:n]) & (before.rated_at[:n] == after.rated_at[:n])
+    return n if same.all() else int(np.argmin(same))
 
 
 class StatisticsScan:
@@ -83,5 +100,4 @@ class StatisticsScan:
     def changed(self, identity: int, before: History, after: History) -> None:
         """A stored history changed: count the difference, unless the scan is yet to reach the user."""
         if self.next_id is None or identity < self.next_id:
-            self.statistics.remove(before)
-            self.statistics.add(after)
+            self.statistics.replace(before, after)

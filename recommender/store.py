@@ -94,7 +94,7 @@ class StoreSettings:
             if ours != theirs:
                 raise StoreMismatchError(
                     f"the store at {place} was made with {name} = {theirs}, this process has {ours}: set it back, "
-                    "or point this process to a new store and let it replay the topic"
+                    "or make a store with the new settings from the topics, with `tastestream rebuild`"
                 )
 
     def with_partitions(self, partitions: Mapping[str, int]) -> "StoreSettings":
@@ -107,7 +107,7 @@ class StoreSettings:
             if (known := self.partitions.get(topic, count)) != count:
                 raise StoreMismatchError(
                     f"topic {topic!r} has {count} partitions, the store was filled from {known}: users would be found "
-                    "in other partitions than before; take a new topic and a new store, and let it replay"
+                    "in other partitions than before; take a new topic, and `tastestream rebuild` from it"
                 )
         return replace(self, partitions={**self.partitions, **partitions})
 

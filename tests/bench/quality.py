@@ -1,4 +1,4 @@
-"""The ranking's hit rates on MovieLens ml-latest-small, through the service's own path, with and without position.
+"""The ranking's hit rates on MovieLens ml-latest-small, through the service's own path, whole and without its parts.
 
     python tests/bench/quality.py [--events N]
 
@@ -15,12 +15,13 @@ from pathlib import Path
 
 from consumers.commands.context import console, progress_bar
 from consumers.commands.evaluate import evaluation_table
-from consumers.evaluation import Evaluation, EvaluationPlan, figures, run_evaluation
+from consumers.evaluation import Evaluation, EvaluationPlan, document, run_evaluation
 from consumers.settings import Settings
 from producers.datasets import bundled_dataset
 
 WARM_MIN = 0.090
 LIKED_MIN = 0.120
+COLD_MIN = 0.30
 WARM_WITHOUT_POSITION_MAX = 0.080
 RESULT = Path("build/quality.json")
 
@@ -30,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Hit rates of the ranking; exits 1 when they miss their marks.")
     parser.add_argument("--events", type=int, help="only the first ratings, which are not judged")
     events = parser.parse_args().events
-    evaluations = [_evaluated(events, position=position) for position in (True, False)]
+    evaluations = [_evaluated(events, variant) for variant in ("default", "no-trend", "no-position", "item-knn")]
     missed = [] if events else _missed(*evaluations)
     _write(evaluations, missed)
     console.print(evaluation_table(evaluations))
@@ -39,17 +40,21 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def _evaluated(events: int | None, *, position: bool) -> Evaluation:
-    plan = EvaluationPlan(bundled_dataset(), Settings(), events, position)
-    with progress_bar(plan.variant) as report:
+def _evaluated(events: int | None, variant: str) -> Evaluation:
+    plan = EvaluationPlan(bundled_dataset(), Settings(), events, variant)
+    with progress_bar(variant) as report:
         return run_evaluation(plan, report)
 
 
-def _missed(default: Evaluation, without_position: Evaluation) -> list[str]:
-    warm, liked, without = default.report.warm.rate, default.report.liked.rate, without_position.report.warm.rate
+def _missed(default: Evaluation, no_trend: Evaluation, no_position: Evaluation, knn: Evaluation) -> list[str]:
+    warm, liked, cold = default.report.warm.rate, default.report.liked.rate, default.report.cold.rate
+    without, nightly = no_position.report.warm.rate, knn.report.warm.rate
     marks = [
         (warm >= WARM_MIN, f"warm HR@10 is {warm:.4f}, at least {WARM_MIN} is asked"),
         (liked >= LIKED_MIN, f"liked HR@10 is {liked:.4f}, at least {LIKED_MIN} is asked"),
+        (cold >= COLD_MIN, f"cold HR@10 is {cold:.4f}, at least {COLD_MIN} is asked"),
+        (warm >= no_trend.report.warm.rate, "the tuned trend makes lists worse"),
+        (warm > nightly, f"item-kNN, retrained, reaches {nightly:.4f}"),
         (
             without < WARM_WITHOUT_POSITION_MAX,
             f"without position warm HR@10 is {without:.4f}: the weighting does nothing",
@@ -59,16 +64,13 @@ def _missed(default: Evaluation, without_position: Evaluation) -> list[str]:
 
 
 def _write(evaluations: list[Evaluation], missed: list[str]) -> None:
-    first = evaluations[0]
-    document = {
-        **first.document(),
-        "results": {evaluation.variant: figures(evaluation.report) for evaluation in evaluations},
-        "seconds": round(sum(evaluation.seconds for evaluation in evaluations), 1),
+    result = {
+        **document(evaluations),
         "missed": missed,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
     }
     RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(document, indent=2) + "\n", encoding="ascii")
+    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="ascii")
 
 
 if __name__ == "__main__":

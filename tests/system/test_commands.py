@@ -271,7 +271,7 @@ def test_config_check_says_whether_a_worker_would_start(operator: Operator) -> N
     nowhere = f"127.0.0.1:{free_ports(['none'])['none']}"
     code, found = checks(operator)
     assert (code, {row["ok"] for row in found.values()}) == (0, {True})
-    assert found.keys() == {"kafka", "group protocol", "topics", "edge store"}
+    assert found.keys() == {"kafka", "group protocol", "permissions", "topics", "edge store"}
     assert "none yet" in found["edge store"]["detail"]
     assert checks(operator, kafka__bootstrap_servers=nowhere, kafka__request_timeout_s="1")[0] == 3
     code, found = checks(operator, namespace="nobody-made-this")
@@ -327,6 +327,6 @@ def test_an_evaluation_is_the_same_through_the_engine_and_the_exact_store(operat
     assert edge["results"] == exact["results"]
     assert (edge["dataset"], edge["events"]) == ("ml-latest-small", 1500)
     assert edge["results"]["default"]["warm"]["n"] + edge["results"]["default"]["cold"]["n"] < 1500
-    without = operator.answer(*arguments, "--no-position")["results"]["no-position"]
+    without = operator.answer(*arguments, "--variant", "no-position")["results"]["no-position"]
     assert without["warm"]["hr10"] < edge["results"]["default"]["warm"]["hr10"]
     assert "HR@10 warm" in operator.run("evaluate", "bundled", "--events", "300").stdout

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.item_index import ItemIndex
-from recommender.prediction import predict_popular, predict_voted, user_baseline
+from recommender.kernels import Tally
+from recommender.prediction import predict_voted, user_baseline
 from recommender.profile import History
-from recommender.ranking import Candidates, Votes
 from recommender.rules import RankingRules
 from recommender.statistics import ItemStatistics
 
@@ -70,14 +70,12 @@ def clipped(value: float, rules: RankingRules) -> float:
     return min(max(value, rules.scale_min), rules.scale_max)
 
 
-def candidates_of(rows: list[Vote], dense: list[int]) -> Candidates:
-    n = len(dense)
-    columns = Votes(
-        np.array([row.candidate for row in rows], np.int32),
-        np.array([row.weight for row in rows], float),
-        np.array([row.residual for row in rows], float),
-    )
-    return Candidates(np.array(dense, np.int32), np.zeros(n), np.zeros(n, np.int64), columns)
+def tally_of(rows: list[Vote], dense: list[int]) -> Tally:
+    weight, pull = np.zeros(len(dense)), np.zeros(len(dense))
+    for row in rows:
+        weight[row.candidate] += row.weight
+        pull[row.candidate] += row.weight * row.residual
+    return Tally(np.array(dense, np.int32), np.zeros(len(dense)), np.zeros(len(dense), np.int64), weight, pull)
 
 
 @given(POPULATIONS, RULES, votes(), st.floats(-1, 6), st.data())
@@ -96,7 +94,7 @@ def test_a_voted_item_is_predicted_by_the_formula(
         pull = sum(row.weight * (row.residual - bias) for row in own)
         pull /= sum(row.weight for row in own) + rules.residual_damping
         expected.append(clipped(baseline + bias + pull, rules))
-    ours = predict_voted(population.statistics, rules, baseline, candidates_of(rows, dense), np.array(chosen, np.int64))
+    ours = predict_voted(population.statistics, rules, baseline, tally_of(rows, dense), np.array(chosen, np.int64))
     assert ours.tolist() == pytest.approx(expected, abs=1e-9)
 
 
@@ -106,7 +104,7 @@ def test_an_item_without_votes_is_predicted_by_the_biases(
 ) -> None:
     """Baseline plus item bias; an item nobody rated has none."""
     population = Population(users)
-    ours = predict_popular(population.statistics, rules, baseline, np.array(items, np.int32))
+    ours = predict_voted(population.statistics, rules, baseline, tally_of([], items), np.arange(len(items)))
     expected = [clipped(baseline + population.bias(item, rules), rules) for item in items]
     assert ours.tolist() == pytest.approx(expected, abs=1e-9)
 
@@ -133,8 +131,8 @@ def test_predictions_stay_on_the_scale(low: float, high: float) -> None:
     rules = RankingRules(scale_min=low, scale_max=high)
     statistics = Population([{0: high, 1: low}]).statistics
     rows = [Vote(0, 1.0, 100.0), Vote(1, 1.0, -100.0)]
-    voted = predict_voted(statistics, rules, (low + high) / 2, candidates_of(rows, [0, 1]), np.array([0, 1]))
+    voted = predict_voted(statistics, rules, (low + high) / 2, tally_of(rows, [0, 1]), np.array([0, 1]))
     assert voted.tolist() == [high, low]
-    items = np.array([0, 1], np.int32)
-    assert predict_popular(statistics, rules, high, items).tolist()[0] == high
-    assert predict_popular(statistics, rules, low, items).tolist()[1] == low
+    unvoted = tally_of([], [0, 1])
+    assert predict_voted(statistics, rules, high, unvoted, np.array([0])).tolist() == [high]
+    assert predict_voted(statistics, rules, low, unvoted, np.array([1])).tolist() == [low]

@@ -1,10 +1,9 @@
 """The evaluation of the service's own path: what it asks, what it learns, and on which scale."""
 
-from collections.abc import Sequence
-
 import numpy as np
+import pytest
 
-from consumers.evaluation import Evaluation, EvaluationPlan, run_evaluation
+from consumers.evaluation import BASELINES, VARIANTS, Evaluation, EvaluationPlan, document, run_evaluation
 from consumers.settings import Settings
 from producers.synthetic import SyntheticPlan, synthetic_dataset
 from producers.tables import Dataset, IdColumn, Ratings
@@ -13,8 +12,8 @@ from schemas.scale import Scale
 DATASET = synthetic_dataset(SyntheticPlan(users=25, items=40, mean_ratings_per_user=10))
 
 
-def evaluated(dataset: Dataset = DATASET, *, events: int | None = None, position: bool = True) -> Evaluation:
-    plan = EvaluationPlan(dataset, Settings(), events, position, store="memory")
+def evaluated(dataset: Dataset = DATASET, variant: str = "default") -> Evaluation:
+    plan = EvaluationPlan(dataset, Settings(), None, variant, store="memory")
     return run_evaluation(plan, lambda _done, _total: None)
 
 
@@ -37,14 +36,19 @@ def test_names_of_items_do_not_matter() -> None:
     """Ids that are text are numbered; in the order of the numbers they were, the hits are the same."""
     names = np.array([f"film {item:05d}" for item in DATASET.ratings.item.tolist()], object)
     named = evaluated(changed(names, DATASET.ratings.rating, Scale()))
-    assert named.document()["results"] == evaluated().document()["results"]
+    found, plain = (document([one])["results"]["default"] for one in (named, evaluated()))
+    # The renamed items have no genres, so there is no diversity.
+    assert found == {**plain, "diversity": None}
     assert named.items == evaluated().items
 
 
 def test_the_scale_does_not_matter() -> None:
-    """The same opinions on a scale to 10 give the same hits, and the same ones count as liked."""
-    doubled = changed(DATASET.ratings.item, DATASET.ratings.rating * 2, Scale(1.0, 10.0))
-    assert evaluated(doubled).document()["results"] == evaluated().document()["results"]
+    """The same opinions on a scale to 10 give the same hits, the same ones count as liked, and errors are doubled."""
+    doubled = evaluated(changed(DATASET.ratings.item, DATASET.ratings.rating * 2, Scale(1.0, 10.0))).report
+    plain = evaluated().report
+    for measure in ("warm", "liked", "cold"):
+        assert getattr(doubled, measure) == getattr(plain, measure)
+    assert doubled.errors.rmse == pytest.approx(2 * (plain.errors.rmse or 0), rel=1e-9)
 
 
 def test_a_part_is_the_beginning() -> None:
@@ -55,13 +59,28 @@ def test_a_part_is_the_beginning() -> None:
     assert (report.events, told) == (50, [(number, 50) for number in range(1, 51)])
 
 
-def test_position_is_a_rule_of_its_own() -> None:
-    """Without it the results stand under another name, and they differ."""
+@pytest.mark.parametrize("variant", ["no-position", "no-trend"])
+def test_every_part_of_the_ranking_counts(variant: str) -> None:
+    """Without it the results differ, on a stream that follows fashion."""
+    fashion = synthetic_dataset(
+        SyntheticPlan(users=60, items=80, mean_ratings_per_user=12, fashion_strength=10, popularity_exponent=0.2)
+    )
+    found = document([evaluated(fashion), evaluated(fashion, variant)])["results"]
+    assert found["default"] != found[variant]
 
-    def results(*, position: bool) -> Sequence[object]:
-        ((name, figures),) = evaluated(position=position).document()["results"].items()
-        return name, figures
 
-    (name, figures), (other, others) = results(position=True), results(position=False)
-    assert (name, other) == ("default", "no-position")
-    assert figures != others
+@pytest.mark.parametrize("variant", [*VARIANTS, *BASELINES])
+def test_all_are_measured_on_the_same_events(variant: str) -> None:
+    """Whatever is evaluated, the same ratings are asked for, and no list shows what its user has rated."""
+    report, other = evaluated(variant=variant).report, evaluated().report
+    counts = [(found.events, found.warm.events, found.liked.events, found.cold.events) for found in (report, other)]
+    assert counts[0] == counts[1]
+    assert report.cold.hits > 0
+
+
+def test_predictions_are_measured_for_every_rating() -> None:
+    """Also of items that are not in the list; a baseline that predicts nothing has no error."""
+    report = evaluated().report
+    assert report.errors.events == report.warm.events + report.cold.events
+    assert 0 < (report.errors.mae or 0) <= (report.errors.rmse or 0) < 4.5
+    assert evaluated(variant="popular").report.errors.mae is None

@@ -19,11 +19,14 @@ def as_bytes(data: Dataset) -> bytes:
     seed=st.integers(0, 2**32),
     mean=st.integers(1, 40),
     days=st.integers(1, 1000),
+    fashion=st.sampled_from([0.0, 4.0]),
 )
 @settings(max_examples=40, deadline=None)
-def test_what_is_invented_is_a_valid_data_set(users: int, items: int, seed: int, mean: int, days: int) -> None:
+def test_what_is_invented_is_a_valid_data_set(
+    users: int, items: int, seed: int, mean: int, days: int, fashion: float
+) -> None:
     """Whatever the plan: all users rate, none an item twice, in half steps, inside the period, each in time order."""
-    plan = SyntheticPlan(users, items, min(mean, items), seed, period_days=days)
+    plan = SyntheticPlan(users, items, min(mean, items), seed, period_days=days, fashion_strength=fashion)
     data = synthetic_dataset(plan)
     ratings = data.ratings
     pairs = set(zip(ratings.user.tolist(), ratings.item.tolist(), strict=True))
@@ -98,3 +101,16 @@ def test_an_impossible_plan_is_refused(sizes: dict[str, int], told: str) -> None
     """A plan that cannot be met says why before anything is made."""
     with pytest.raises(ValueError, match=told):
         SyntheticPlan(**sizes)
+
+
+def test_fashion_gathers_an_items_ratings_in_time() -> None:
+    """The middle half of an item's ratings spans weeks instead of months, when fashion is strong."""
+    assert spread_days(12.0) < spread_days(0.0) / 2
+
+
+def spread_days(fashion_strength: float) -> float:
+    """Days between the quartiles of an item's times, in the median over items."""
+    plan = SyntheticPlan(users=200, items=300, mean_ratings_per_user=15, fashion_strength=fashion_strength)
+    ratings = synthetic_dataset(plan).ratings
+    days = [ratings.rated_at_ms[ratings.item == item] / DAY_MS for item in range(1, 301)]
+    return float(np.median([np.subtract(*np.percentile(some, [75, 25])) for some in days if len(some) >= 5]))

@@ -1,0 +1,135 @@
+"""What a recommender is compared with, on the same events: popularity, recent popularity, and the nightly job.
+
+Each is a `System` of `evaluation`: it recommends, then learns, one event at a time.
+"""
+
+from collections import defaultdict
+
+import numpy as np
+
+from recommender.evaluation import LIST_LENGTH, Assessment, RatedEvent
+from recommender.item_index import Dense, ItemIndex
+from recommender.profile import Floats
+from recommender.trend import HALF_LIVES_DAYS, Trend
+
+RETRAININGS = 22
+"""How often the nightly job runs in one evaluation."""
+RECENT_EVENTS, RECENT_HALF_LIFE = 64, 10.0
+KNN_NEIGHBOURS, KNN_DAMPING = 50, 10.0
+KNN_BLOCK_ITEMS = 1_024
+
+
+class _Seen:
+    """Items in the order in which each user rated them, each once."""
+
+    def __init__(self) -> None:
+        self.index = ItemIndex()
+        self._by_user: dict[str, dict[int, None]] = defaultdict(dict)
+
+    def add(self, event: RatedEvent) -> Dense:
+        dense = self.index.dense(np.array([event.item], np.uint32))
+        seen = self._by_user[event.user_id]
+        seen.pop(int(dense[0]), None)
+        seen[int(dense[0])] = None
+        return dense
+
+    def of(self, user_id: str) -> Dense:
+        return np.fromiter(self._by_user[user_id], np.int32)
+
+    def all(self) -> list[Dense]:
+        return [np.fromiter(seen, np.int32) for seen in self._by_user.values()]
+
+    def best(self, user_id: str, scores: Floats) -> Assessment:
+        """The items of the greatest positive scores (by dense number) that the user has not seen, ties by item."""
+        open_ = scores.copy()
+        open_[self.of(user_id)] = 0.0
+        items = self.index.items
+        order = np.lexsort((items, -open_))[:LIST_LENGTH]
+        return Assessment(items[order[open_[order] > 0]].tolist())
+
+
+class Popularity:
+    """The most rated items that the user has not rated."""
+
+    def __init__(self) -> None:
+        self._seen = _Seen()
+        self._counts: Floats = np.zeros(1024)
+
+    def assess(self, user_id: str, _item: int) -> Assessment:
+        """See `System.assess`."""
+        return self._seen.best(user_id, self._counts[: len(self._seen.index)])
+
+    def learn(self, event: RatedEvent) -> None:
+        """See `System.learn`."""
+        dense = int(self._seen.add(event)[0])
+        if dense == len(self._counts):
+            self._counts = np.concatenate((self._counts, np.zeros(len(self._counts))))
+        self._counts[dense] += 1
+
+
+class RecentPopularity:
+    """The items most rated lately, with one half-life for everyone."""
+
+    def __init__(self, half_life_days: int) -> None:
+        self._life = HALF_LIVES_DAYS.index(half_life_days)
+        self._seen = _Seen()
+        self._trend = Trend()
+
+    def assess(self, user_id: str, _item: int) -> Assessment:
+        """See `System.assess`."""
+        return self._seen.best(user_id, self._trend.of(np.arange(len(self._seen.index), dtype=np.int32), self._life))
+
+    def learn(self, event: RatedEvent) -> None:
+        """See `System.learn`."""
+        self._trend.count(self._seen.add(event), np.array([event.at_ms]), 1)
+
+
+class ItemKnn:
+    """The nightly job: item-to-item cosine over who rated what, retrained now and then; scored for recent ratings.
+
+    Similarity of items i and j = co-ratings / (√(n_i · n_j) + damping), the 50 greatest of each item (Deshpande and
+    Karypis 2004). A user's score for an item is the sum over their last 64 ratings, each weighted 0.5^(age / 10).
+    """
+
+    def __init__(self, events: int) -> None:
+        self._every = max(1, events // (RETRAININGS + 1))
+        self._learnt = 0
+        self._seen = _Seen()
+        self._near: Dense = np.empty((0, 0), np.int32)
+        self._similarity: Floats = np.empty((0, 0))
+
+    def assess(self, user_id: str, _item: int) -> Assessment:
+        """See `System.assess`."""
+        recent = self._seen.of(user_id)[-RECENT_EVENTS:]
+        age = np.arange(len(recent) - 1, -1, -1)
+        known = recent < len(self._near)
+        recent, weights = recent[known], 0.5 ** (age[known] / RECENT_HALF_LIFE)
+        scores = np.zeros(len(self._seen.index))
+        np.add.at(scores, self._near[recent].ravel(), (weights[:, None] * self._similarity[recent]).ravel())
+        return self._seen.best(user_id, scores)
+
+    def learn(self, event: RatedEvent) -> None:
+        """See `System.learn`."""
+        self._seen.add(event)
+        self._learnt += 1
+        if self._learnt % self._every == 0:
+            self._train()
+
+    def _train(self) -> None:
+        items = len(self._seen.index)
+        rated = np.zeros((items, len(histories := self._seen.all())), np.float32)
+        for user, history in enumerate(histories):
+            rated[history, user] = 1
+        norms = np.sqrt(rated.sum(axis=1))
+        width = min(KNN_NEIGHBOURS, items - 1)
+        self._near = np.zeros((items, width), np.int32)
+        self._similarity = np.zeros((items, width))
+        for begin in range(0, items, KNN_BLOCK_ITEMS):
+            block = slice(begin, begin + KNN_BLOCK_ITEMS)
+            similar = (rated[block] @ rated.T) / (np.outer(norms[block], norms) + KNN_DAMPING)
+            similar[np.arange(len(similar)), np.arange(begin, begin + len(similar))] = 0
+            near = (
+                np.argpartition(-similar, width - 1, axis=1)[:, :width] if width else np.empty((len(similar), 0), int)
+            )
+            self._near[block] = near
+            self._similarity[block] = np.take_along_axis(similar, near, axis=1)
