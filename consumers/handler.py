@@ -8,6 +8,7 @@ still gets it.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from consumers.dead_letter_limits import DeadLetterLimits
 from consumers.lists import ListWriter
 from consumers.metrics import Metrics
 from consumers.records import Batch, Record
@@ -23,12 +24,14 @@ from schemas.reasons import MalformedRecordError
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What may come in, and where what may not is sent."""
+    """What may come in, where what may not is sent, how large that may be there, and when it is too much."""
 
     decode: Decoder
     rules: WireRules
     dead_letter_topic: str
     origin: str
+    dead_letter_max_bytes: int | None = None
+    limits: DeadLetterLimits = field(default_factory=DeadLetterLimits)
 
 
 @dataclass(slots=True)
@@ -73,6 +76,7 @@ class Handler:
         Raises:
             StoreUnavailableError: try the same batch again later.
             StoreError: the store cannot be used as things stand.
+            TooManyDeadLettersError: so many records are malformed that something else must be wrong.
         """
         with self._metrics.timed("decode"):
             sorted_ = self._sort(batch.records)
@@ -80,6 +84,7 @@ class Handler:
         with self._metrics.timed("read"):
             states = self._states.load(list(sorted_.events), list(first_offsets))
         self._refuse_collisions(sorted_, states)
+        self._door.limits.judge(batch.records, ((record, error.reason) for record, error in sorted_.refused))
         with self._metrics.timed("write"):
             updates = {user_id: [update_of(r, d) for r, d in rows] for user_id, rows in sorted_.events.items()}
             transitions = self._states.apply(states, updates, first_offsets)
@@ -92,6 +97,10 @@ class Handler:
             self._account(sorted_.events[user_id], transition.before)
         return messages + self._dead_letters(sorted_)
 
+    def committed(self) -> None:
+        """The batch handled last was committed, with its dead letters."""
+        self._door.limits.count()
+
     def _sort(self, records: Sequence[Record]) -> _Sorted:
         sorted_ = _Sorted()
         unknown_fields = 0
@@ -100,7 +109,8 @@ class Handler:
                 raw = RawRecord(record.key, record.value, record.timestamp_ms)
                 decoded = self._door.decode(raw, self._door.rules)
             except MalformedRecordError as error:
-                sorted_.refused.append((record, error))
+                # Without its traceback, which holds this very frame, and in it the batch.
+                sorted_.refused.append((record, error.with_traceback(None)))
                 continue
             unknown_fields += decoded.unknown_fields
             sorted_.events.setdefault(decoded.event.user_id, []).append((record, decoded))
@@ -125,7 +135,7 @@ class Handler:
                 continue
             record, decoded = naming
             if transition.after.user_id is None:
-                tombstones.append(self._lists.tombstone(user_id, transition.after, self._clock_ms()))
+                tombstones.append(self._lists.tombstone(record, user_id, transition.after, self._clock_ms()))
             else:
                 due.append((record, decoded, transition.after))
         ranked = self._recommender.recommend([(decoded.event.user_id, state) for _, decoded, state in due])
@@ -148,14 +158,23 @@ class Handler:
             if record.replayed:
                 self._metrics.outcome("replayed")
                 continue
-            refused = RefusedRecord(
-                record.topic, record.partition, record.offset, record.key, record.value, record.headers
-            )
-            messages.append(
-                dead_letter(self._door.dead_letter_topic, refused, error, self._door.origin, self._clock_ms())
-            )
+            messages.append(self._dead_letter(record, error))
             self._metrics.dead_letter(error.reason)
         return messages
+
+    def _dead_letter(self, record: Record, error: MalformedRecordError) -> Message:
+        door = self._door
+        refused = RefusedRecord(
+            record.topic,
+            record.partition,
+            record.offset,
+            record.key,
+            record.value,
+            record.headers,
+            record.timestamp_ms,
+        )
+        at_ms = self._clock_ms()
+        return dead_letter(door.dead_letter_topic, refused, error, door.origin, at_ms, door.dead_letter_max_bytes)
 
 
 def _naming(events: Sequence[tuple[Record, Decoded]], state: UserState) -> tuple[Record, Decoded] | None:

@@ -84,10 +84,7 @@ def decode_json(record: RawRecord, rules: WireRules) -> Decoded:
     unknown = document.keys() - _FIELDS[kind]
     if unknown and rules.refuse_unknown_fields:
         raise MalformedRecordError("unknown_field", f"unknown field {min(unknown)[:64]!r}: leave it out")
-    try:
-        event = EVENT_MODELS[kind].model_validate(document, by_alias=True, by_name=False)
-    except ValidationError as error:
-        raise _refusal(error) from None
+    event = _validated(kind, document)
     _check_key(record.key, event.user_id)
     return Decoded(event, _check_content(event, record, rules), len(unknown))
 
@@ -127,6 +124,16 @@ def _kind(document: dict[str, Any]) -> str:
     if kind in RESERVED_TYPES:
         raise MalformedRecordError("reserved_type", f"the type {kind!r} is reserved and not taken yet")
     raise MalformedRecordError("unknown_type", f"unknown type {kind[:64]!r}: this version knows {known}")
+
+
+def _validated(kind: str, document: dict[str, Any]) -> Event:
+    try:
+        return EVENT_MODELS[kind].model_validate(document, by_alias=True, by_name=False)
+    except ValidationError as error:
+        refusal = _refusal(error)
+    # Raised out here, so that it has no context: pydantic's error keeps our validators' tracebacks, and with them every
+    # caller's frame, where the garbage collector does not look.
+    raise refusal
 
 
 def _refusal(error: ValidationError) -> MalformedRecordError:

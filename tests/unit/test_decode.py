@@ -1,6 +1,8 @@
 """What decoding refuses, with which reason, and that it raises nothing else whatever comes."""
 
+import gc
 import json
+import weakref
 from typing import Any, get_args
 
 import orjson
@@ -342,3 +344,34 @@ def test_whatever_the_bytes_an_event_or_a_refusal(
         assert not isinstance(decoded.event, Rated) or decoded.event.rating in rules.scale
         return
     assert explained[0] in REASONS
+
+
+class Canary:
+    """Stands for what a caller holds while it decodes."""
+
+
+def refused_beside_a_canary(value: bytes) -> "weakref.ref[Canary]":
+    canary, refusals = Canary(), []
+    try:
+        decode_json(RawRecord(b"ann", value, None), WireRules())
+    except MalformedRecordError as error:
+        refusals.append(error)
+    assert len(refusals) == 1
+    return weakref.ref(canary)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"{",
+        b'{"user_id": "ann"}',
+        b'{"user_id": "", "item_id": 1, "rating": 3}',
+        b'{"user_id": "ann", "item_id": -1, "rating": 3}',
+        b'{"user_id": "ann", "item_id": 1, "rating": 3, "rated_at": "today"}',
+    ],
+)
+def test_a_refusal_keeps_nothing_alive(value: bytes) -> None:
+    """A caller that kept refusals is freed with all it holds, although pydantic's errors escape the collector."""
+    canary = refused_beside_a_canary(value)
+    gc.collect()
+    assert canary() is None

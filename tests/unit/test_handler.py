@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from consumers.dead_letter_limits import DeadLetterLimits, DeadLetterTolerance, TooManyDeadLettersError
 from consumers.handler import Door, Handler
 from consumers.lists import ItemCard, ListWriter
 from consumers.metrics import Metrics
@@ -69,6 +70,8 @@ class Rig:
 
     store: MemoryStore = field(default_factory=lambda: MemoryStore(SETTINGS))
     metrics: Metrics = field(default_factory=Metrics)
+    limits: DeadLetterLimits = field(default_factory=DeadLetterLimits)
+    dead_letter_max_bytes: int | None = None
     recommender: Recommender = field(init=False)
     handler: Handler = field(init=False)
 
@@ -77,7 +80,7 @@ class Rig:
         self.recommender = Recommender(self.store, RULES, 1 << 20)
         self.recommender.scan_slice(1_000)
         lists = ListWriter(LISTS, "/tests", RULES.label(), SETTINGS.epoch, CARDS)
-        door = Door(decoder_for("json"), WireRules(), DEAD, "/tests")
+        door = Door(decoder_for("json"), WireRules(), DEAD, "/tests", self.dead_letter_max_bytes, self.limits)
         self.handler = Handler(door, states, self.recommender, lists, self.metrics, lambda: NOW_MS)
 
     def handle(self, records: Iterable[Record]) -> list[Message]:
@@ -296,6 +299,36 @@ def test_a_bad_record_in_a_replay_is_no_dead_letter() -> None:
     """Law: its dead letter was committed with its offset."""
     assert Rig().handle([bad(4, replayed=True), bad(5)])[0].headers == Rig().handle([bad(5)])[0].headers
     assert len(Rig().handle([bad(4, replayed=True), bad(5)])) == 1
+
+
+def test_a_limit_stops_before_anything_is_written() -> None:
+    """Law: a batch that meets a limit changes no state, and counts for nothing."""
+    rig = Rig(limits=DeadLetterLimits(DeadLetterTolerance(run_limit_records=2)))
+    for _ in range(2):
+        with pytest.raises(TooManyDeadLettersError, match="from ratings-0@1 to ratings-0@2"):
+            rig.handle([event(0), bad(1), bad(2)])
+    assert not rig.store.scan(None, 10).states
+    assert rig.outcomes() == {}
+    assert len(rig.handle([event(0), bad(1)])) == 2
+
+
+def test_a_batch_counts_for_a_limit_once_it_is_committed() -> None:
+    """Law: handled again before its commit it is no second malformed record."""
+    rig = Rig(limits=DeadLetterLimits(DeadLetterTolerance(run_limit_records=3)))
+    for _ in range(4):
+        rig.handle([bad(1), bad(2)])
+    rig.handler.committed()
+    with pytest.raises(TooManyDeadLettersError, match="3 malformed records in a row"):
+        rig.handle([bad(3)])
+
+
+def test_a_dead_letter_knows_the_time_of_its_record_and_its_own_limit() -> None:
+    """Law: sent again a record counts from its own time; and what its topic cannot take is not tried."""
+    rig = Rig(dead_letter_max_bytes=10_000)
+    small, large = rig.handle([bad(4), replace(bad(5), value=b"{" * 10_000)])
+    assert dict(small.headers)["tastestream-timestamp-ms"] == str(bad(4).timestamp_ms).encode()
+    assert (small.value, large.value) == (b"{", None)
+    assert dict(large.headers)["tastestream-omitted"] == b"value,headers"
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
