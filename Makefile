@@ -19,10 +19,10 @@ INSTALL := $(PIN) $(RUN)/python -m pip install --quiet --disable-pip-version-che
 NOT_INSTALLED = { echo "pip could not install what is above: the first run needs the network" >&2; exit 1; }
 
 # Ceiling stands last: a goal that is missed ends the run.
-BENCHES := freshness memory ceiling
+BENCHES := freshness memory forgetting ceiling
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint type imports unit contract system simulate quality bench schemas format hooks constraints clean
+.PHONY: help venv demo test lint type imports unit contract system simulate chaos fuzz quality bench schemas format hooks constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-25s %s\n", $$1, $$2 }' Makefile
@@ -31,7 +31,7 @@ demo: $(FOR_DEMO) ## MovieLens ratings through a real Kafka and the real Qdrant 
 	@$(RUN)/tastestream demo $(ARGS)
 
 test: lint type imports ## everything that must hold: lint, types, import contracts, all tests
-	$(RUN)/python -m pytest tests/unit tests/contract tests/simulation tests/system $(ARGS)
+	$(RUN)/python -m pytest tests/unit tests/contract tests/fuzz tests/simulation tests/system $(ARGS)
 
 lint: $(FOR_DEV) ## ruff: rules and format
 	$(RUN)/ruff check .
@@ -48,6 +48,12 @@ unit contract system: $(FOR_DEV) ## the tests of one folder
 
 simulate: $(FOR_DEV) ## many seeds of the simulation: make simulate ARGS='--seeds 0..100000 --jobs 2'
 	$(RUN)/python tests/simulation/simulate.py $(ARGS)
+
+chaos: $(FOR_DEV) ## kills and faults on the real thing: make chaos ARGS='--minutes 60 --kills 1000 --events 1000000'
+	PYTHONPATH=tests/doubles $(RUN)/python tests/chaos/chaos.py $(ARGS)
+
+fuzz: $(FOR_DEV) ## whatever may come in: make fuzz ARGS='--inputs 1000000'
+	$(RUN)/python tests/fuzz/fuzz.py $(ARGS)
 
 quality: $(FOR_DEV) ## hit rates of the ranking, through the store and the cache
 	$(RUN)/python tests/bench/quality.py $(ARGS)
@@ -73,12 +79,12 @@ $(FOR_DEMO):
 	    echo "name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Making $(VENV): the libraries of constraints.txt and a Java runtime, fetched once (a minute or two)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(INSTALL) '.[local]' || $(NOT_INSTALLED)
+	@$(INSTALL) '.[local,compiled]' || $(NOT_INSTALLED)
 	@touch $@
 
 $(FOR_DEV): | $(FOR_DEMO)
 	@echo "Adding to $(VENV): the tools for tests and checks, fetched once"
-	@$(INSTALL) '.[local,dev]' || $(NOT_INSTALLED)
+	@$(INSTALL) '.[local,compiled,dev]' || $(NOT_INSTALLED)
 	@touch $@
 
 # With the oldest Python that is supported: newer ones need fewer libraries, and some no longer serve the oldest.
@@ -87,7 +93,7 @@ constraints: ## renew constraints.txt: the newest versions that pyproject.toml a
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 	    echo "constraints are made with Python 3.11: make PYTHON=python3.11 constraints" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(FRESH)
-	$(FRESH)/bin/python -m pip install --quiet --editable '.[local,dev]' editables hatchling
+	$(FRESH)/bin/python -m pip install --quiet --editable '.[local,compiled,dev]' editables hatchling
 	$(FRESH)/bin/python -m pip freeze --exclude-editable > $(FRESH)/found.txt
 	LC_ALL=C sort -f $(FRESH)/found.txt > constraints.txt
 	rm -r $(FRESH)

@@ -1,15 +1,17 @@
 """The composition root: the one module that knows every concrete class."""
 
+import gc
 import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
 
 import structlog
 
 from consumers.cluster import Cluster, Topic, check_topics
+from consumers.dead_letter_limits import DeadLetterLimits
 from consumers.exit_codes import ExitCode
 from consumers.handler import Door, Handler
 from consumers.health import Health, HealthServer
@@ -18,11 +20,16 @@ from consumers.logs import KAFKA_LOG
 from consumers.membership import Membership
 from consumers.metrics import Metrics
 from consumers.offsets import Patience
+from consumers.permissions import check_permitted, worker_permissions
+from consumers.ranking_kernels import ranking_kernels
 from consumers.settings import Settings
-from consumers.settings_mapping import history_limits, ranking_rules, store_settings, wire_rules
+from consumers.settings_mapping import dead_letter_tolerance, history_limits, ranking_rules, store_settings, wire_rules
 from consumers.source import KafkaSource, SourceOptions
-from consumers.stores.edge import EdgeStore
+from consumers.stores.edge_generations import EdgeGenerations
+from consumers.stores.generations import FIRST_EPOCH, Generation, Generations
 from consumers.stores.server_options import ServerOptions
+from consumers.stores.stored_points import PointStore
+from consumers.tenure import Tenure
 from consumers.titles import item_cards
 from consumers.topics import GroupSpec, TopicSpec, topic_specs
 from consumers.user_states import StateRules, UserStates
@@ -30,9 +37,10 @@ from consumers.watchdog import Watchdog
 from consumers.worker import Parts, Surroundings, Worker, WorkerLimits
 from producers.sink import SinkOptions, TransactionalSink
 from recommender.recommender import Recommender
-from recommender.store import Store
+from recommender.store import Store, StoreError
 from schemas.decode import decoder_for
 
+GC_ALLOCATIONS = 20_000
 MESSAGE_MAX_BYTES, BATCH_MAX_BYTES = 1_000_000_000, 1_000_000
 """The largest record that librdkafka can be told to take, and its own limit of a batch."""
 
@@ -46,18 +54,38 @@ def clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def open_store(settings: Settings) -> Store:
-    """The store that the settings name.
+def open_store(settings: Settings) -> PointStore:
+    """The current store of those that the settings name.
 
     Raises:
         StoreError: it cannot be opened, or was made with other settings.
     """
+    with closing(generations(settings)) as place:
+        return open_generation(place, place.lineage().current, settings)
+
+
+def generations(settings: Settings) -> Generations:
+    """The store that the settings name, and those that a rebuild made beside it."""
     qdrant = settings.qdrant
     if qdrant.store == "edge":
-        return EdgeStore(settings.edge_folder, store_settings(settings), qdrant.edge_disk_reserve_bytes)
-    from consumers.stores.server import ServerStore  # noqa: PLC0415  # qdrant-client takes over a second to load, and Edge needs none of it
+        return EdgeGenerations(settings.edge_folder, qdrant.edge_disk_reserve_bytes)
+    from consumers.stores.server_generations import ServerGenerations  # noqa: PLC0415  # qdrant-client takes over a second to load, and Edge needs none of it
 
-    return ServerStore(server_options(settings), store_settings(settings))
+    return ServerGenerations(server_options(settings))
+
+
+def open_generation(place: Generations, generation: Generation, settings: Settings) -> PointStore:
+    """One of them; the origin is made where it is missing.
+
+    Raises:
+        StoreError: it cannot be opened, was made with other settings, or is gone.
+    """
+    if generation.epoch > FIRST_EPOCH and not place.exists(generation.name):
+        raise StoreError(
+            f"the store at {place.place(generation.name)} should be there, and is not: restore it, or go back to the "
+            "one before with `tastestream rebuild --rollback`"
+        )
+    return place.open(generation.name, store_settings(settings))
 
 
 def check_cluster(settings: Settings) -> dict[str, Topic]:
@@ -84,37 +112,48 @@ def topic_plan(settings: Settings) -> tuple[list[TopicSpec], GroupSpec]:
     return specs, GroupSpec(settings.group, topics.session_timeout_ms, topics.heartbeat_interval_ms)
 
 
+def check_permissions(settings: Settings) -> None:
+    """See that Kafka answers and lets these settings' user do what a worker does.
+
+    Raises:
+        ClusterError: Kafka does not answer, or it refuses; names all that it refuses.
+    """
+    cluster = Cluster(settings.kafka.client_config(), settings.kafka.request_timeout_s)
+    cluster.check_reachable()
+    check_permitted(cluster, worker_permissions(settings))
+
+
 @contextmanager
 def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]:
     """A worker with everything it needs, let go in the reverse order at the end."""
+    check_permissions(settings)
     topics = check_cluster(settings)
     with ExitStack() as stack:
         around = _surroundings(settings, stack)
-        store = open_store(settings)
+        place = generations(settings)
+        stack.callback(place.close)
+        opened = place.lineage().current
+        store = open_generation(place, opened, settings)
         stack.callback(store.close)
-        sink = TransactionalSink(
-            {
-                **settings.kafka.producer_config(),
-                "logger": KAFKA_LOG,
-                **_message_sizes(topics),
-            },
-            SinkOptions(
-                settings.transactional_id,
-                settings.limits.transaction_timeout_s,
-                commit_timeout_s=settings.limits.commit_timeout_s,
-            ),
-        )
+        tenure = Tenure(opened, lambda: place.lineage().current)
+        sink = transactional_sink(settings, topics, settings.transactional_id)
         stack.callback(sink.close)
         rules = ranking_rules(settings)
-        recommender = Recommender(store, rules, settings.limits.neighbour_cache_max_bytes)
-        handler = _handler(settings, store, recommender, around)
-        # Its waiting happens inside one step, so it must end before the watchdog ends the step.
-        patience_s = min(settings.limits.store_retry_limit_s, settings.limits.step_timeout_s / 2)
-        membership = Membership(store, patience_s, handler.drop_caches)
+        recommender = Recommender(store, rules, settings.limits.neighbour_cache_max_bytes, ranking_kernels())
+        dead_letter_max_bytes = topics[settings.dead_letter_topic].max_message_bytes
+        handler = _handler(settings, store, recommender, around, dead_letter_max_bytes)
+        patience_s = settings.limits.store_retry_limit_s
+        membership = Membership(store, patience_s, handler.drop_caches, tenure.check, around.wait_unless_stopping)
         membership.partitions_seen({settings.recommendations_topic: topics[settings.recommendations_topic].partitions})
         source = KafkaSource(
-            {**settings.kafka.consumer_config(), "group.id": settings.group, "logger": KAFKA_LOG},
-            _source_options(settings, store, accepted_gaps),
+            {
+                # An assignment waits for the store without polling; what hangs otherwise is the watchdog's to end.
+                "max.poll.interval.ms": int(min(settings.limits.store_retry_limit_s * 1000 + 300_000, 86_400_000)),
+                **settings.kafka.consumer_config(),
+                "group.id": settings.group,
+                "logger": KAFKA_LOG,
+            },
+            _source_options(settings, store, accepted_gaps, around.alive),
             membership,
         )
         stack.callback(source.close)
@@ -123,7 +162,21 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         )
         around.watchdog.start()
         stack.callback(around.watchdog.stop)
-        yield Worker(Parts(source, sink, store, handler, recommender), limits, around)
+        yield Worker(Parts(source, sink, store, handler, recommender, tenure.check_now_and_then), limits, around)
+
+
+def transactional_sink(settings: Settings, topics: Mapping[str, Topic], transactional_id: str) -> TransactionalSink:
+    """A sink for these topics; it fences whoever had the transactional id.
+
+    Raises:
+        FencedError: another one fenced this one meanwhile.
+        SinkError: the brokers did not answer in time or refused.
+    """
+    limits = settings.limits
+    return TransactionalSink(
+        {**settings.kafka.producer_config(), "logger": KAFKA_LOG, **_message_sizes(topics)},
+        SinkOptions(transactional_id, limits.transaction_timeout_s, commit_timeout_s=limits.commit_timeout_s),
+    )
 
 
 def _message_sizes(topics: Mapping[str, Topic]) -> dict[str, int]:
@@ -143,7 +196,14 @@ def run(settings: Settings, accepted_gaps: AcceptedGaps) -> None:
             Watchdog(settings.limits.shutdown_timeout_s, "limits.shutdown_timeout_s").start()
 
         _on_signal(stop)
+        _spare_the_collector()
         worker.run()
+
+
+def _spare_the_collector() -> None:
+    """Garbage in cycles is rare here, and looking for it costs a sixth of a backlog's time: look less, at less."""
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, 20, 50)
 
 
 def _leave() -> None:
@@ -172,6 +232,7 @@ def server_options(settings: Settings) -> ServerOptions:
         replication_factor=qdrant.replication_factor,
         write_consistency_factor=qdrant.write_consistency_factor,
         read_consistency=qdrant.read_consistency,
+        accept_lost_ratings_if_a_worker_dies=qdrant.accept_lost_ratings_if_a_worker_dies,
     )
 
 
@@ -183,11 +244,20 @@ def _surroundings(settings: Settings, stack: ExitStack) -> Surroundings:
     return Surroundings(metrics, health, Watchdog(settings.limits.step_timeout_s, "limits.step_timeout_s"), clock_ms)
 
 
-def _handler(settings: Settings, store: Store, recommender: Recommender, around: Surroundings) -> Handler:
+def _handler(
+    settings: Settings, store: Store, recommender: Recommender, around: Surroundings, dead_letter_max_bytes: int
+) -> Handler:
     rules = ranking_rules(settings)
     limits = settings.limits
     origin = f"tastestream/{settings.group}"
-    door = Door(decoder_for("json"), wire_rules(settings), settings.dead_letter_topic, origin)
+    door = Door(
+        decoder_for("json"),
+        wire_rules(settings),
+        settings.dead_letter_topic,
+        origin,
+        dead_letter_max_bytes,
+        DeadLetterLimits(dead_letter_tolerance(settings)),
+    )
     state_rules = StateRules(rules.value, history_limits(settings), limits.own_cache_max_bytes)
     states = UserStates(store, state_rules, writer=secrets.token_hex(8))
     lists = ListWriter(
@@ -200,13 +270,22 @@ def _handler(settings: Settings, store: Store, recommender: Recommender, around:
     return Handler(door, states, recommender, lists, around.metrics, clock_ms)
 
 
-def _source_options(settings: Settings, store: Store, accepted_gaps: AcceptedGaps) -> SourceOptions:
+def replaying_handler(settings: Settings, store: Store) -> Handler:
+    """A handler for a store that no worker uses: what it is given has been committed before."""
+    around = Surroundings(Metrics(), Health(0), Watchdog(0, ""), clock_ms)
+    recommender = Recommender(store, ranking_rules(settings), cache_max_bytes=0)
+    return _handler(settings, store, recommender, around, BATCH_MAX_BYTES)
+
+
+def _source_options(
+    settings: Settings, store: Store, accepted_gaps: AcceptedGaps, alive: Callable[[], None] = lambda: None
+) -> SourceOptions:
     timeout_s = settings.kafka.request_timeout_s
     return SourceOptions(
         settings.input_topics,
         settings.limits.batch_max_records,
         settings.limits.poll_timeout_s,
-        Patience(timeout_s, settings.limits.transaction_timeout_s + timeout_s),
+        Patience(timeout_s, settings.limits.transaction_timeout_s + timeout_s, alive),
         must_hold_all_partitions=store.exclusive,
         all_partitions_timeout_s=settings.limits.all_partitions_timeout_s,
         accepted_gaps=accepted_gaps,

@@ -8,15 +8,18 @@ import structlog
 import typer
 
 from consumers.commands import config as config_commands
-from consumers.commands import topics
+from consumers.commands import dead_letters, topics
 from consumers.commands.context import CommandContext, errors
 from consumers.commands.demo import demo_command
 from consumers.commands.dump import dump_command
 from consumers.commands.evaluate import evaluate_command
+from consumers.commands.forget import forget_command
 from consumers.commands.rate import rate_command
+from consumers.commands.rebuild import rebuild_command
 from consumers.commands.replay import replay_command
 from consumers.commands.run import run_command
 from consumers.commands.show import show_command
+from consumers.commands.verify import verify_command
 from consumers.commands.watch import watch_command
 from consumers.exit_codes import ExitCode, exit_code_lines
 from consumers.failures import exit_code_of
@@ -49,10 +52,14 @@ app.command("demo")(demo_command)
 app.command("replay")(replay_command)
 # A negative rating is an argument, not an option.
 app.command("rate", context_settings={"ignore_unknown_options": True})(rate_command)
+app.command("forget")(forget_command)
 app.command("show")(show_command)
 app.command("watch")(watch_command)
 app.command("dump")(dump_command)
+app.command("verify")(verify_command)
+app.command("rebuild")(rebuild_command)
 app.command("evaluate")(evaluate_command)
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(topics.app, name="topics")
 app.add_typer(config_commands.app, name="config")
 

@@ -1,13 +1,23 @@
 """What must be true of the Kafka cluster before a worker starts: it answers, and its topics are as they must be."""
 
+import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, ResourceType
 
 from schemas.dead_letters import HEADROOM_BYTES
+
+_NOT_EVEN_DESCRIBED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
+_NOT_THERE = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND})
+
+# What a broker says to a certificate of ours, or to none, comes as a broken connection with the alert in its text.
+_CERTIFICATE_ALERT = re.compile(
+    r"alert (certificate|bad certificate|unknown ca|unsupported certificate)", re.IGNORECASE
+)
 
 
 class ClusterError(Exception):
@@ -43,6 +53,7 @@ class Cluster:
     def __init__(self, properties: Mapping[str, Any], timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._servers = properties.get("bootstrap.servers", "")
+        self._protocol = properties.get("security.protocol", "PLAINTEXT")
         self._last_error: KafkaError | None = None
         watched: dict[str, Any] = {**properties, "error_cb": self._remember, "log_level": 0}
         try:
@@ -60,15 +71,7 @@ class Cluster:
             self.admin.list_topics(timeout=self._timeout_s)
         except KafkaException as error:
             self.admin.poll(0)
-            cause = self._last_error or error.args[0]
-            if cause.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001  # librdkafka's name
-                raise ClusterError(
-                    f"Kafka at {self._servers} refuses the login (kafka.sasl_mechanism, kafka.sasl_username, "
-                    f"kafka.sasl_password): {cause.str()}"
-                ) from error
-            raise ClusterError(
-                f"no Kafka at {self._servers} (kafka.bootstrap_servers) within {self._timeout_s:g} s: {cause.str()}"
-            ) from error
+            raise ClusterError(self._unreachable(self._last_error or error.args[0])) from error
 
     def topics(self, names: Sequence[str]) -> dict[str, Topic]:
         """The topics that exist, by name, with their configuration.
@@ -92,6 +95,30 @@ class Cluster:
         except KafkaException as error:
             raise ClusterError(f"the settings of {name} cannot be read: {error.args[0].str()}") from error
 
+    def allowed_on_topics(self, names: Sequence[str]) -> dict[str, frozenset[AclOperation] | None]:
+        """What this user may do to topics, by name; None where the cluster does not say, or has no such topic.
+
+        Raises:
+            ClusterError: the cluster does not answer.
+        """
+        return _allowed(
+            self.admin.describe_topics(
+                TopicCollection(list(names)), include_authorized_operations=True, request_timeout=self._timeout_s
+            )
+        )
+
+    def allowed_on_groups(self, names: Sequence[str]) -> dict[str, frozenset[AclOperation] | None]:
+        """What this user may do to groups, by name; None where the cluster does not say.
+
+        Raises:
+            ClusterError: the cluster does not answer.
+        """
+        return _allowed(
+            self.admin.describe_consumer_groups(
+                list(names), include_authorized_operations=True, request_timeout=self._timeout_s
+            )
+        )
+
     def _described(self, names: Sequence[str]) -> dict[str, tuple[str, int]]:
         found: dict[str, tuple[str, int]] = {}
         futures = self.admin.describe_topics(TopicCollection(list(names)), request_timeout=self._timeout_s)
@@ -105,10 +132,42 @@ class Cluster:
             found[name] = (str(topic.topic_id), len(topic.partitions))
         return found
 
+    def _unreachable(self, cause: KafkaError) -> str:
+        at = f"Kafka at {self._servers}"
+        match cause.code():
+            case KafkaError._AUTHENTICATION:  # noqa: SLF001  # librdkafka's name
+                login = "kafka.sasl_mechanism, kafka.sasl_username, kafka.sasl_password"
+                return f"{at} refuses the login ({login}): {cause.str()}"
+            case KafkaError._SSL:  # noqa: SLF001  # librdkafka's name
+                return f"{at} shows no certificate that we trust (kafka.ssl_ca_location): {cause.str()}"
+        if _CERTIFICATE_ALERT.search(cause.str()):
+            own = "kafka.ssl_certificate_location, kafka.ssl_key_location"
+            return f"{at} wants a certificate of ours that it trusts ({own}): {cause.str()}"
+        return (
+            f"no {at} (kafka.bootstrap_servers) that speaks {self._protocol} (kafka.security_protocol) within "
+            f"{self._timeout_s:g} s: {cause.str()}"
+        )
+
     def _remember(self, error: KafkaError) -> None:
         # "All brokers are down" says less than what came before it.
         if self._last_error is None or error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # librdkafka's name
             self._last_error = error
+
+
+def _allowed(answers: Mapping[str, Future[Any]]) -> dict[str, frozenset[AclOperation] | None]:
+    return {name: _allowed_on(name, answer) for name, answer in answers.items()}
+
+
+def _allowed_on(name: str, answer: Future[Any]) -> frozenset[AclOperation] | None:
+    try:
+        operations = answer.result().authorized_operations
+    except KafkaException as error:
+        if error.args[0].code() in _NOT_EVEN_DESCRIBED:
+            return frozenset()
+        if error.args[0].code() in _NOT_THERE:
+            return None
+        raise ClusterError(f"what is allowed on {name} cannot be read: {error.args[0].str()}") from error
+    return None if operations is None else frozenset(operations)
 
 
 def missing_topics(names: Sequence[str]) -> str:

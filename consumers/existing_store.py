@@ -1,17 +1,18 @@
 """The store as a visitor finds it: opened where there is one, never made."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
-from consumers.app import open_store, server_options
+from consumers.app import generations, open_store
 from consumers.settings import Settings
+from consumers.stores.stored_points import PointStore
 from recommender.profile import UserState
 from recommender.store import Store
 
-SHARD_FILE = "edge_config.json"
 PAGE_USERS = 500
 
 
-def open_existing_store(settings: Settings) -> Store | None:
+def open_existing_store(settings: Settings) -> PointStore | None:
     """The store that the settings name, or None where there is none yet.
 
     Raises:
@@ -27,16 +28,18 @@ def store_exists(settings: Settings) -> bool:
     Raises:
         StoreError: the server does not answer or refuses.
     """
-    if settings.qdrant.store == "edge":
-        return (settings.edge_folder / SHARD_FILE).exists()
-    from consumers.stores.server_connection import Connection  # noqa: PLC0415  # qdrant-client takes over a second to load, and Edge needs none of it
+    with closing(generations(settings)) as place:
+        return place.exists(place.lineage().current.name)
 
-    connection = Connection(server_options(settings))
-    try:
-        with connection.errors(f"look for collection {settings.collection!r}"):
-            return connection.models.collection_exists(settings.collection)
-    finally:
-        connection.close()
+
+def current_name(settings: Settings) -> str:
+    """The name, in its place, of the store that is used now.
+
+    Raises:
+        StoreError: the server does not answer or refuses.
+    """
+    with closing(generations(settings)) as place:
+        return place.lineage().current.name
 
 
 def store_place(settings: Settings) -> str:

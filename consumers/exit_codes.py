@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
     FENCED = 9, "another process runs with the same instance name"
     STEP_TIMEOUT = 10, "a step exceeded its time limit; a restart replays it"
     DEAD_LETTERS = 11, "too many dead letters: the limit stopped the worker"
+    SUPERSEDED = 12, "a rebuild put another store in place of this one; a restart goes on with it"
     INTERNAL = 70, "an internal error; the log has the traceback"
     INTERRUPTED = 130, "interrupted with Ctrl-C"
 

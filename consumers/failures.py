@@ -1,12 +1,14 @@
 """Which failure ends the process with which exit code."""
 
 from consumers.cluster import ClusterError, TopicsError
+from consumers.dead_letter_limits import TooManyDeadLettersError
 from consumers.demo.stage import DemoError
 from consumers.exit_codes import ExitCode
 from consumers.health import HealthServerError
 from consumers.offsets import SourceError
 from consumers.records import GapError
 from consumers.settings_sources import SettingsError
+from consumers.tenure import StoreSupersededError
 from producers.broker_artifacts import BrokerError
 from producers.ratings import DeliveryError
 from producers.sink import FencedError, SinkError
@@ -19,6 +21,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (HealthServerError, ExitCode.USAGE),
     (TopicsError, ExitCode.TOPICS),
     (FencedError, ExitCode.FENCED),
+    (TooManyDeadLettersError, ExitCode.DEAD_LETTERS),
     (ClusterError, ExitCode.KAFKA),
     (SourceError, ExitCode.KAFKA),
     (SinkError, ExitCode.KAFKA),
@@ -27,6 +30,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (DeliveryError, ExitCode.KAFKA),
     (GapError, ExitCode.GAP),
     (StoreRestoredError, ExitCode.GAP),
+    (StoreSupersededError, ExitCode.SUPERSEDED),
     (StoreFullError, ExitCode.DISK_FULL),
     (StoreMismatchError, ExitCode.STORE_MISMATCH),
     (StoreError, ExitCode.STORE),

@@ -1,6 +1,6 @@
 """Whether the worker lives and is ready, and the one small server that tells: `/livez`, `/readyz`, `/metrics`.
 
-- Read-only, on threads of its own that touch nothing but `Health` and `Metrics`.
+- Read-only, on threads of its own that touch nothing but `Health` and the metrics.
 - Live: the last finished step or poll is younger than a limit. Ready: live, and the worker said so.
 - The body says why not.
 """
@@ -13,12 +13,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import Self
+from typing import Protocol, Self
 
 import structlog
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
-
-from consumers.metrics import Metrics
 
 REQUEST_TIMEOUT_S = 5.0
 """A client that says nothing for so long is dropped."""
@@ -29,6 +27,13 @@ _PLAIN_TEXT = "text/plain; charset=utf-8"
 log = structlog.get_logger()
 
 Answer = tuple[HTTPStatus, str, bytes]
+
+
+class Rendered(Protocol):
+    """Metrics that can be served."""
+
+    def render(self) -> bytes:
+        """All of them in Prometheus' text format; called from any thread."""
 
 
 class HealthServerError(Exception):
@@ -73,7 +78,7 @@ class Health:
 class HealthServer:
     """Serves health and metrics until closed; `port` is the port that was bound."""
 
-    def __init__(self, host: str, port: int, health: Health, metrics: Metrics) -> None:
+    def __init__(self, host: str, port: int, health: Health, metrics: Rendered) -> None:
         """Listen on host and port (0: any free port).
 
         Raises:
@@ -108,7 +113,7 @@ class HealthServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], health: Health, metrics: Metrics) -> None:
+    def __init__(self, address: tuple[str, int], health: Health, metrics: Rendered) -> None:
         self._health = health
         self._metrics = metrics
         found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

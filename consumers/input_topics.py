@@ -1,6 +1,6 @@
 """The input topics from outside the worker: a producer for them, and one user's state folded from what stands there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
@@ -62,7 +62,7 @@ def _topic_ids(settings: Settings) -> dict[str, str]:
 
 def _update(message: Message, topic_ids: dict[str, str], rules: WireRules) -> Update | None:
     """What a record changes; None where the worker makes a dead letter of it."""
-    record = _record(message, topic_ids)
+    record = record_of(message, topic_ids)
     try:
         decoded = decoder_for("json")(RawRecord(record.key, record.value, record.timestamp_ms), rules)
     except MalformedRecordError:
@@ -70,7 +70,8 @@ def _update(message: Message, topic_ids: dict[str, str], rules: WireRules) -> Up
     return update_of(record, decoded)
 
 
-def _record(message: Message, topic_ids: dict[str, str]) -> Record:
+def record_of(message: Message, topic_ids: Mapping[str, str]) -> Record:
+    """A record of the input topics as the worker sees it; `topic_ids` by topic."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None  # noqa: S101  # only messages without a place have none, and those are errors
     assert partition is not None  # noqa: S101  # as above

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from consumers.records import Record
 from recommender.profile import UserState, mean_rating
-from recommender.recommender import RankedItem, RankedList
+from recommender.recommender import RankedList
 from schemas.decode import Decoded
 from schemas.messages import Message
 from schemas.recommendations import ListItem, RecommendationList, forgotten_message, list_message
@@ -43,7 +45,7 @@ class ListWriter:
             "user_id": user_id,
             "list_id": self._list_id(user_id, state),
             "tier": ranked.tier,
-            "items": [self._item(item) for item in ranked.items],
+            "items": self._items(ranked),
             "ranking": self.ranking,
             "state": {
                 "epoch": self.epoch,
@@ -63,23 +65,29 @@ class ListWriter:
         }
         return list_message(self.topic, self.origin, value)
 
-    def tombstone(self, user_id: str, state: UserState, now_ms: int) -> Message:
-        """The record that removes a forgotten user's list."""
+    def tombstone(self, record: Record, user_id: str, state: UserState, now_ms: int) -> Message:
+        """The record that removes a forgotten user's list; `record` is the event it answers to."""
         list_id = f"{self.epoch}.{state.count}"
-        return forgotten_message(self.topic, self.origin, user_id, list_id, format_time(now_ms))
+        source = f"{record.topic}:{record.partition}:{record.offset}"
+        return forgotten_message(self.topic, self.origin, user_id, list_id, format_time(now_ms), source)
 
     def _list_id(self, user_id: str, state: UserState) -> str:
         return f"{user_id}:{self.epoch}.{state.count}"
 
-    def _item(self, ranked: RankedItem) -> ListItem:
-        item: ListItem = {
-            "item_id": ranked.item,
-            "score": round(ranked.score, _SCORE_DIGITS),
-            "predicted_rating": round(ranked.predicted_rating, _RATING_DIGITS),
-            "support": ranked.support,
-        }
-        card = self.cards.get(ranked.item)
+    def _items(self, ranked: RankedList) -> list[ListItem]:
+        scores = np.round(ranked.score, _SCORE_DIGITS).tolist()
+        ratings = np.round(ranked.predicted_rating, _RATING_DIGITS).tolist()
+        items: list[ListItem] = [
+            {"item_id": item, "score": score, "predicted_rating": rating, "support": support}
+            for item, score, rating, support in zip(ranked.item, scores, ratings, ranked.support, strict=True)
+        ]
+        if self.cards:
+            for place, item in zip(items, ranked.item, strict=True):
+                self._name(place, self.cards.get(item))
+        return items
+
+    @staticmethod
+    def _name(place: ListItem, card: ItemCard | None) -> None:
         if card is not None:
-            item["title"] = card.title
-            item["genres"] = list(card.genres)
-        return item
+            place["title"] = card.title
+            place["genres"] = list(card.genres)

@@ -27,6 +27,15 @@ MetricName = Literal[
     "tastestream_producer_restarts_total",
     "tastestream_assigned_partitions",
 ]
+VerifyMetricName = Literal[
+    "tastestream_verify_users",
+    "tastestream_verify_mismatches",
+    "tastestream_verify_not_provable",
+    "tastestream_verify_failures_total",
+    "tastestream_verify_last_run_timestamp_seconds",
+    "tastestream_verify_seconds",
+]
+"""What `tastestream verify` serves, which is a process of its own."""
 StepName = Literal["decode", "read", "write", "rank", "send", "flush", "commit", "total"]
 Outcome = Literal["applied", "duplicate", "dead_letter", "replayed", "list", "tombstone"]
 CacheName = Literal["own", "neighbours"]
@@ -138,6 +147,40 @@ class Metrics:
 
     def _histogram(self, name: MetricName, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
+
+
+class VerifyMetrics:
+    """What the last check of the store found, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._users = self._gauge("tastestream_verify_users", "Users of the last check")
+        self._mismatches = self._gauge("tastestream_verify_mismatches", "Users of it that are not as events make them")
+        self._not_provable = self._gauge("tastestream_verify_not_provable", "Users of it whose events are gone")
+        self._last_run = self._gauge("tastestream_verify_last_run_timestamp_seconds", "When the last check ended")
+        self._seconds = self._gauge("tastestream_verify_seconds", "How long the last check took")
+        name: VerifyMetricName = "tastestream_verify_failures_total"
+        self._failures = Counter(name, "Checks that could not be made", registry=self._registry)
+
+    def checked(self, users: int, mismatches: int, not_provable: int, seconds: float) -> None:
+        """A check ended now."""
+        self._users.set(users)
+        self._mismatches.set(mismatches)
+        self._not_provable.set(not_provable)
+        self._seconds.set(seconds)
+        self._last_run.set_to_current_time()
+
+    def failed(self) -> None:
+        """A check could not be made; what the last one found stands."""
+        self._failures.inc()
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _gauge(self, name: VerifyMetricName, text: str) -> Gauge:
+        return Gauge(name, text, registry=self._registry)
 
 
 def _version() -> str:

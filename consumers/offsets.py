@@ -30,19 +30,31 @@ class SourceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long one question may take, and for how long it is asked again, both in seconds."""
+    """How long one question may take, and for how long it is asked again, both in seconds.
+
+    An assignment asks several, one after the other: `alive` is called before each, as a sign of life.
+    """
 
     request_timeout_s: float = 10.0
     recovery_limit_s: float = 25.0
+    alive: Callable[[], None] = lambda: None
 
 
 class Offsets:
     """Asks on behalf of a consumer; every method raises `SourceError` when there is no answer in time."""
 
-    def __init__(self, consumer: Consumer, admin: AdminClient, patience: Patience) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        admin: AdminClient,
+        patience: Patience,
+        explained: Callable[[KafkaError], str] = KafkaError.str,
+    ) -> None:
         self._consumer = consumer
         self._admin = admin
         self._timeout_s = patience.request_timeout_s
+        self._alive = patience.alive
+        self._explained = explained
         self._again = stamina.retry(on=_may_pass, attempts=None, timeout=patience.recovery_limit_s, wait_max=1.0)
 
     def topics(self, names: Sequence[str]) -> dict[str, tuple[str, int]]:
@@ -75,10 +87,22 @@ class Offsets:
         return low
 
     def _asked(self, what: str, ask: Callable[[Any], Answer], argument: Any) -> Answer:
+        self._alive()
         try:
             return self._again(ask)(argument)
         except KafkaException as error:
-            raise SourceError(f"{what} cannot be read: {error.args[0].str()}") from error
+            raise SourceError(f"{what} cannot be read: {self._explained(error.args[0])}") from error
+
+
+def explained(topics: Sequence[str], group: str, error: KafkaError) -> str:
+    """What an error says and, where something is forbidden to this user, what must be allowed."""
+    said = error.str()
+    # The group's fatal errors come under one code, with the cause in their text alone.
+    if "Topic authorization failed" in said:
+        return f"{said}; allow Read on topic {', '.join(map(repr, topics))}"
+    if "Group authorization failed" in said:
+        return f"{said}; allow Read on group {group!r}"
+    return said
 
 
 def _may_pass(error: Exception) -> bool:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka.admin import ResourceType
 
-from consumers.app import check_cluster, open_store, server_options
+from consumers.app import check_cluster, check_permissions, open_store, server_options
 from consumers.cluster import Cluster, ClusterError
-from consumers.existing_store import store_exists, store_place
+from consumers.existing_store import current_name, store_exists, store_place
 from consumers.exit_codes import ExitCode
 from consumers.failures import exit_code_of
 from consumers.settings import Settings
-from consumers.stores.server_options import refuse_unsafe_replication
 from recommender.store import StoreBusyError, StoreFullError, StoreSettings
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ def preflight(settings: Settings) -> list[Finding]:
     if found[0].code is ExitCode.OK:
         found += [
             _finding("group protocol", lambda: _group_protocol(settings)),
+            _finding("permissions", lambda: _permissions(settings)),
             _finding("topics", lambda: _topics(settings)),
         ]
     kind = "edge store" if settings.qdrant.store == "edge" else "server store"
@@ -79,6 +79,11 @@ def _group_protocol(settings: Settings) -> str:
     return "the brokers speak the consumer protocol of KIP-848"
 
 
+def _permissions(settings: Settings) -> str:
+    check_permissions(settings)
+    return "what a worker does with its topics and its group is allowed"
+
+
 def _topics(settings: Settings) -> str:
     counts = {name: topic.partitions for name, topic in check_cluster(settings).items()}
     return ", ".join(f"{name} ({count} partitions)" for name, count in counts.items())
@@ -111,14 +116,12 @@ def _server(settings: Settings) -> str:
 
     options = server_options(settings)
     if not store_exists(settings):
-        refuse_unsafe_replication(
-            options.replication_factor, options.write_consistency_factor, options.read_consistency
-        )
+        options.refuse_unsafe(options.replication)
     connection = Connection(options)
     try:
         connection.refuse_old_server()
         version = _version(connection)
-        points = _points(connection, options.collection) if store_exists(settings) else 0
+        points = _points(connection, current_name(settings)) if store_exists(settings) else 0
     finally:
         connection.close()
     place = f"Qdrant {version} at {store_place(settings)}"

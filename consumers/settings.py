@@ -23,6 +23,7 @@ from consumers.settings_sections import (
     LogSettings,
     QdrantSettings,
     RankingSettings,
+    VerifySettings,
 )
 from consumers.settings_sources import (
     CONFIG_VARIABLE,
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
     ranking: RankingSettings = RankingSettings()
     limits: LimitSettings = LimitSettings()
     http: HttpSettings = HttpSettings()
+    verify: VerifySettings = VerifySettings()
     log: LogSettings = LogSettings()
 
     _places: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -114,6 +116,11 @@ class Settings(BaseSettings):
     def transactional_id(self) -> str:
         """The transactional id of this worker; a second process with the same one fences the first."""
         return f"{self.group}.{self.instance}"
+
+    @property
+    def redrive_transactional_id(self) -> str:
+        """The transactional id of `dead-letters redrive`: one per group, so that a second one fences the first."""
+        return f"{self.group}/redrive"
 
     @property
     def collection(self) -> str:

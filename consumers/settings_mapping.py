@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from consumers.dead_letter_limits import DeadLetterTolerance
 from consumers.settings import Settings
 from recommender.profile import HistoryLimits
 from recommender.rules import PRESETS, RankingRules
@@ -44,6 +45,17 @@ def store_settings(settings: Settings) -> StoreSettings:
         scale_min=catalogue.scale_min,
         scale_max=catalogue.scale_max,
         value_rule=ranking_rules(settings).value.fingerprint,
+    )
+
+
+def dead_letter_tolerance(settings: Settings) -> DeadLetterTolerance:
+    """How many malformed records are garbage."""
+    limits = settings.limits
+    return DeadLetterTolerance(
+        run_limit_records=limits.dead_letter_run_limit_records,
+        ratio_limit=limits.dead_letter_ratio_limit,
+        window_records=limits.dead_letter_window_records,
+        ratio_min_records=limits.dead_letter_ratio_min_records,
     )
 
 

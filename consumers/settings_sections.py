@@ -12,10 +12,14 @@ from schemas.decode import CatalogueKind
 from schemas.scale import Scale
 
 
-def _without_login(url: str | None) -> str | None:
-    if url is not None and "@" in urlsplit(url).netloc:
+def _without_login(url: str) -> str:
+    parts = urlsplit(url)
+    if "@" in parts.netloc or parts.query:
         raise ValueError("a login does not belong into the address: set qdrant.api_key")
     return url
+
+
+Address = Annotated[str, AfterValidator(_without_login)]
 
 
 class QdrantSettings(Section):
@@ -27,9 +31,9 @@ class QdrantSettings(Section):
     """Folder of the Edge store."""
     edge_disk_reserve_bytes: Annotated[int, Field(ge=0)] = 268_435_456
     """Free space below which the Edge store refuses to write."""
-    url: Annotated[str | None, AfterValidator(_without_login)] = None
+    url: Address | None = None
     """Address of the server's gRPC port: http://host:6334 or https://host:6334."""
-    node_urls: Annotated[tuple[str, ...], SEPARATED_BY_COMMAS] = ()
+    node_urls: Annotated[tuple[Address, ...], SEPARATED_BY_COMMAS] = ()
     """gRPC addresses of all nodes, needed where the collection is replicated; in a variable separated by commas."""
     api_key: SecretStr | None = None
     """API key of the server."""
@@ -47,6 +51,8 @@ class QdrantSettings(Section):
     """Replicas that must confirm a write, of a collection that is made."""
     read_consistency: Literal["default", "quorum"] = "default"
     """How many replicas a read asks."""
+    accept_lost_ratings_if_a_worker_dies: bool = False
+    """Use two replicas all the same, which lose a rating when a worker dies right after a write that failed."""
 
     @model_validator(mode="after")
     def _require_an_address(self) -> Self:
@@ -105,8 +111,8 @@ class LimitSettings(Section):
     """How long a commit is tried before the producer is replaced."""
     transaction_timeout_s: Annotated[float, Field(ge=1, le=900)] = 15
     """After how long the brokers abort the transaction of a worker that died."""
-    store_retry_limit_s: Annotated[float, Field(ge=0, le=86_400)] = 120
-    """How long a store may be away before the worker stops."""
+    store_retry_limit_s: Annotated[float, Field(ge=0, le=86_400)] = 3_600
+    """How long a store may be away before the worker stops; until then it waits, alive, not ready, in its group."""
     all_partitions_timeout_s: Annotated[float, Field(ge=1, le=86_400)] = 90
     """How long a worker with an Edge store waits to hold every partition before it stops; longer than a session."""
     shutdown_timeout_s: Annotated[float, Field(ge=1, le=600)] = 20
@@ -123,6 +129,20 @@ class LimitSettings(Section):
     """Stored users that are counted for popularity between two polls, when a worker starts."""
     rescan_interval_s: Annotated[float, Field(ge=1, le=86_400)] = 600
     """How often they are counted anew where other workers write to the same store."""
+    dead_letter_run_limit_records: Annotated[int, Field(ge=0, le=100_000)] = 1_000
+    """So many malformed records in a row stop a worker, before the last of them is committed; 0: none do."""
+    dead_letter_ratio_limit: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """This share of malformed records stops a worker, before the last of them is committed; 0: none does."""
+    dead_letter_window_records: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    """The last records, of which that share is taken."""
+    dead_letter_ratio_min_records: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    """Fewer records than this count as this many, when that share is taken."""
+
+    @model_validator(mode="after")
+    def _require_a_window_that_counts(self) -> Self:
+        if self.dead_letter_ratio_min_records > self.dead_letter_window_records:
+            raise ValueError("dead_letter_ratio_min_records must not exceed dead_letter_window_records")
+        return self
 
     @model_validator(mode="after")
     def _require_room_for_the_commit(self) -> Self:
@@ -142,6 +162,15 @@ class HttpSettings(Section):
     """Address to listen on; whoever reaches it may read."""
     port: Annotated[Annotated[int, Field(ge=0, le=65_535)] | None, BeforeValidator(_none_if_off)] = 9464
     """Port to listen on; 0: any that is free, "off": none."""
+
+
+class VerifySettings(Section):
+    """How often `tastestream verify` compares the store with the topics, beside the workers."""
+
+    interval_s: Annotated[float, Field(ge=0, le=2_592_000)] = 0
+    """How long after a check begins the next one does; 0: one check, then the end."""
+    sample_users: Annotated[int, Field(ge=0)] = 0
+    """Users of one check, the next ones each time; 0: all."""
 
 
 def _lower(value: Any) -> Any:

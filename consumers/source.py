@@ -9,6 +9,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, cast
 
 from confluent_kafka import (
@@ -22,7 +23,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from consumers.offsets import REFUSALS, Offsets, Patience, SourceError
+from consumers.offsets import REFUSALS, Offsets, Patience, SourceError, explained
 from consumers.records import Assigned, Batch, GapError, Position, Record, starting_position
 
 ClientFactory = Callable[[dict[str, Any]], Any]
@@ -89,7 +90,9 @@ class KafkaSource:
                 **({"group.remote.assignor": "range"} if len(options.topics) > 1 else {}),
             }
         )
-        self._offsets = Offsets(self._consumer, admin(_admin_properties(properties)), options.patience)
+        self._explained = partial(explained, options.topics, properties.get("group.id", ""))
+        asking = admin(_admin_properties(properties))
+        self._offsets = Offsets(self._consumer, asking, options.patience, self._explained)
         self._consumer.subscribe(
             list(options.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
@@ -198,7 +201,7 @@ class KafkaSource:
                 f"(or group.coordinator.rebalance.protocols excludes it): {error.str()}"
             )
         if _is_fatal(error) or error.code() in REFUSALS:
-            raise SourceError(f"Kafka refuses: {error.str()}")
+            raise SourceError(f"Kafka refuses: {self._explained(error)}")
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._assignments += 1

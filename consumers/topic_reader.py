@@ -44,7 +44,25 @@ class TopicReader:
         Raises:
             ClusterError: the brokers do not answer in time.
         """
-        unread = set(self._partitions())
+        return self.up_to({key: high for key, (_, high) in self.watermarks().items()})
+
+    def watermarks(self) -> dict[tuple[str, int], tuple[int, int]]:
+        """First offset and end (last + 1) by (topic, partition), as they are now.
+
+        Raises:
+            ClusterError: the brokers do not answer in time.
+        """
+        return {key: self._watermarks(*key) for key in self._partitions()}
+
+    def up_to(self, ends: Mapping[tuple[str, int], int], *, until_decided: bool = False) -> Iterator[Message]:
+        """Every record of these partitions below their ends, in order per partition, however fast more are appended.
+
+        Records from the first open transaction on are not read, unless `until_decided` waits for it to end.
+
+        Raises:
+            ClusterError: the brokers do not answer in time.
+        """
+        unread = {key for key, end in ends.items() if end > 0}
         self._consumer.assign([TopicPartition(*key, OFFSET_BEGINNING) for key in unread])
         heard_at = time.monotonic()
         while unread:
@@ -54,10 +72,15 @@ class TopicReader:
             elif time.monotonic() - heard_at > self._timeout_s:
                 raise ClusterError(f"the brokers sent nothing of {', '.join(self._topics)} for {self._timeout_s:g} s")
             for message in messages:
+                key = (cast("str", message.topic()), cast("int", message.partition()))
                 if _is_record(message):
-                    yield message
-                elif _is_end(message):
-                    unread.discard((cast("str", message.topic()), cast("int", message.partition())))
+                    offset = cast("int", message.offset())
+                    if offset < ends[key]:
+                        yield message
+                    if offset >= ends[key] - 1:
+                        unread.discard(key)
+                elif _is_end(message) and not (until_decided and cast("int", message.offset()) < ends[key]):
+                    unread.discard(key)
 
     def from_now_on(self, poll_s: float = _POLL_S) -> Iterator[Message | None]:
         """Every record that is committed after this call, as it comes; None when there was none for `poll_s`.
@@ -65,7 +88,7 @@ class TopicReader:
         Raises:
             ClusterError: the brokers do not answer in time.
         """
-        self._consumer.assign([TopicPartition(*key, self._end(*key)) for key in self._partitions()])
+        self._consumer.assign([TopicPartition(*key, end) for key, (_, end) in self.watermarks().items()])
         return self._following(poll_s)
 
     def _following(self, poll_s: float) -> Iterator[Message | None]:
@@ -73,13 +96,13 @@ class TopicReader:
             message = self._consumer.poll(poll_s)
             yield message if message is not None and _is_record(message) else None
 
-    def _end(self, topic: str, partition: int) -> int:
+    def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
         # Asked for here, because the client finds OFFSET_END out only when it fetches, which may be too late.
         try:
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), self._timeout_s)
+            low, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), self._timeout_s)
         except KafkaException as error:
             raise ClusterError(f"the end of {topic} cannot be found: {error.args[0].str()}") from error
-        return end
+        return low, end
 
     def _partitions(self) -> list[tuple[str, int]]:
         try:

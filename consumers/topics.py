@@ -14,10 +14,11 @@ from confluent_kafka.admin import (
 )
 
 from consumers.cluster import Cluster, ClusterError, Topic
-from schemas.dead_letters import HEADROOM_BYTES
 
 INPUT_MAX_MESSAGE_BYTES = 1_048_588
 """Kafka's own default limit of a topic."""
+DEAD_LETTER_MAX_MESSAGE_BYTES = 67_108_864
+"""Far above the input's, because that one is of packed records; brokers and readers take up to 100 MB by default."""
 _UNLIMITED = "-1"
 _DEAD_LETTER_RETENTION_MS = 30 * 86_400_000
 
@@ -59,7 +60,7 @@ def topic_specs(inputs: Sequence[str], output: str, dead_letters: str, partition
     refused = {
         "cleanup.policy": "delete",
         "retention.ms": str(_DEAD_LETTER_RETENTION_MS),
-        "max.message.bytes": str(INPUT_MAX_MESSAGE_BYTES + HEADROOM_BYTES),
+        "max.message.bytes": str(DEAD_LETTER_MAX_MESSAGE_BYTES),
     }
     return [
         *(TopicSpec(name, partitions, kept) for name in inputs),

@@ -131,6 +131,9 @@ class UserStates:
 
     def _confirmed(self, user_id: str, state: UserState) -> UserState:
         del self._tried[user_id]
+        if state.user_id is None:
+            # Whoever was forgotten leaves their id nowhere, as little as a key of the cache.
+            return state
         arrays = (state.history.items, state.history.ratings, state.history.rated_at, state.seen)
         self.cache.put(user_id, state, _STATE_OVERHEAD_BYTES + sum(array.nbytes for array in arrays))
         return state

@@ -6,12 +6,14 @@ its group and tries the same batch again, until `store_retry_limit_s`.
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
+from consumers.exit_codes import ExitCode
 from consumers.handler import Handler
 from consumers.health import Health
 from consumers.metrics import Metrics
@@ -36,7 +38,7 @@ class WorkerLimits:
     Users are counted `scan_slice_users` per step, and all of them anew every `rescan_interval_s` where others write.
     """
 
-    store_retry_limit_s: float = 120.0
+    store_retry_limit_s: float = 3_600.0
     scan_slice_users: int = 500
     rescan_interval_s: float = 600.0
     setbacks_in_a_row_max: int = 10
@@ -50,6 +52,28 @@ class Surroundings:
     health: Health
     watchdog: Watchdog
     clock_ms: Callable[[], int]
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set once the worker is to stop."""
+
+    def alive(self) -> None:
+        """What is being done may take long, and is getting on."""
+        self.watchdog.beat()
+        self.health.beat()
+
+    def wait_for_store(self) -> None:
+        """Stay alive, not ready, while the store is asked again."""
+        self.alive()
+        self.health.ready(False, "the store is away")
+
+    def wait_unless_stopping(self) -> None:
+        """The same where nothing but the end of the process can be come to: there is no batch in hand.
+
+        Raises:
+            SystemExit: the worker is to stop.
+        """
+        self.wait_for_store()
+        if self.stopping.is_set():
+            raise SystemExit(ExitCode.OK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +85,8 @@ class Parts:
     store: Store
     handler: Handler
     recommender: Recommender
+    check_tenure: Callable[[], None] = lambda: None
+    """Raises where the store is no longer the one to use; called at every step."""
 
 
 class Worker:
@@ -70,14 +96,13 @@ class Worker:
         self._parts = parts
         self._limits = limits
         self._around = around
-        self._stopping = False
         self._setbacks_in_a_row = 0
         self._counted_at = time.monotonic()
         self._reported: set[tuple[str, int]] = set()
 
     def stop(self) -> None:
         """Finish the step in hand, then return from `run`; safe to call from a signal handler."""
-        self._stopping = True
+        self._around.stopping.set()
 
     def run(self) -> None:
         """Steps until `stop`.
@@ -87,12 +112,13 @@ class Worker:
         """
         # A first look at the stored ratings, so that the first list already knows what an average rating is.
         self._count_slice()
-        while not self._stopping:
+        while not self._around.stopping.is_set():
             self.step()
 
     def step(self) -> None:
         """One batch, or one short wait for it."""
         self._around.watchdog.beat()
+        self._parts.check_tenure()
         batch = self._parts.source.poll()
         if batch.records:
             with self._around.metrics.timed("total"):
@@ -142,12 +168,10 @@ class Worker:
 
     def _waited(self, wait_s: float) -> bool:
         """Stay in the group for a while; False when the batch is no longer ours, or the worker is to stop."""
-        self._around.health.ready(False, "the store is away")
         until = time.monotonic() + wait_s
         while time.monotonic() < until:
-            self._around.watchdog.beat()
-            self._around.health.beat()
-            if not self._parts.source.keep_alive() or self._stopping:
+            self._around.wait_for_store()
+            if not self._parts.source.keep_alive() or self._around.stopping.is_set():
                 return False
         return True
 
@@ -169,6 +193,7 @@ class Worker:
             raise
         with metrics.timed("commit"):
             parts.sink.commit(next_offsets, batch.group_metadata)
+        parts.handler.committed()
         self._setbacks_in_a_row = 0
         self._measure_freshness(batch)
 
@@ -181,7 +206,7 @@ class Worker:
     def _go_back(self, why: str) -> None:
         log.warning("going on from the committed offsets", why=why)
         self._parts.handler.drop_caches()
-        if not self._stopping:
+        if not self._around.stopping.is_set():
             self._parts.source.rewind()
 
     def _count_slice(self) -> None:

@@ -26,6 +26,16 @@ _FENCED = frozenset(
     }
 )
 
+_REFUSED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "allow Write on every topic that is written, Read on every one that is read",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "allow Read on the group",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "allow Write on the transactional id",
+}
+"""What an operator has to allow, by what the brokers say; waiting cures none of it."""
+
+_RETRY_PAUSE_S = 0.02
+_CONNECT_TIMEOUT_S = 1.0
+
 ProducerFactory = Callable[[dict[str, Any]], Any]
 
 
@@ -35,6 +45,10 @@ class SinkError(Exception):
 
 class TransactionAbortedError(SinkError):
     """Nothing of the transaction is visible, or whether it is cannot be known: go on from the committed offsets."""
+
+
+class MessageTooLargeError(TransactionAbortedError):
+    """A message is larger than its topic takes, even packed; nothing of the transaction is visible."""
 
 
 class FencedError(SinkError):
@@ -93,21 +107,23 @@ class TransactionalSink:
             self._produce(message, deadline)
         self._producer.poll(0)
 
-    def commit(self, next_offsets: Mapping[tuple[str, int], int], group_metadata: Any) -> None:
-        """Commit the messages sent and the input's offsets, by (topic, partition), together.
+    def commit(self, next_offsets: Mapping[tuple[str, int], int], group_metadata: Any = None) -> None:
+        """Commit the messages sent and the input's offsets, by (topic, partition), together; offsets need metadata.
 
         Raises:
+            MessageTooLargeError: a message does not fit its topic; nothing is visible.
             TransactionAbortedError: nothing is visible or it cannot be known; go on from the committed offsets.
             FencedError: another producer took over.
         """
         self._guarded("flush", self._flush)
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in next_offsets.items()]
         limit_s = self._options.commit_timeout_s
-        self._retried(
-            "send the offsets",
-            lambda left_s: self._producer.send_offsets_to_transaction(offsets, group_metadata, left_s),
-            limit_s,
-        )
+        if offsets:
+            self._retried(
+                "send the offsets",
+                lambda left_s: self._producer.send_offsets_to_transaction(offsets, group_metadata, left_s),
+                limit_s,
+            )
         self._retried("commit", self._producer.commit_transaction, limit_s)
 
     def abort(self) -> None:
@@ -136,6 +152,7 @@ class TransactionalSink:
                     value=message.value,
                     headers=list(message.headers),
                     **({} if message.partition is None else {"partition": message.partition}),
+                    **({} if message.timestamp_ms is None else {"timestamp": message.timestamp_ms}),
                 )
             except BufferError:
                 if time.monotonic() > deadline:
@@ -163,15 +180,21 @@ class TransactionalSink:
                     self._fail(doing, error)
                 if time.monotonic() > deadline:
                     self._replace(f"could not {doing} in {limit_s:g} s: {kafka_error.str()}")
+                # Some come at once, as while the offsets of another transaction are pending.
+                time.sleep(_RETRY_PAUSE_S)
             else:
                 return
 
     def _fail(self, doing: str, error: KafkaException) -> None:
         self._refuse_fenced(error)
         kafka_error: KafkaError = error.args[0]
-        if kafka_error.txn_requires_abort() or kafka_error.retriable():
-            self._abort(f"could not {doing}: {kafka_error.str()}")
-        raise SinkError(f"could not {doing}: {kafka_error.str()}") from error
+        if kafka_error.code() in _REFUSED:
+            self.abort()
+        elif kafka_error.txn_requires_abort() or kafka_error.retriable():
+            is_size = kafka_error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+            kind = MessageTooLargeError if is_size else TransactionAbortedError
+            self._abort(f"could not {doing}: {kafka_error.str()}", kind)
+        raise SinkError(f"could not {doing}: {_said(kafka_error)}") from error
 
     def _refuse_fenced(self, error: KafkaException) -> None:
         if not _is_fenced(error):
@@ -187,14 +210,14 @@ class TransactionalSink:
             "give every worker its own `instance`"
         )
 
-    def _abort(self, why: str) -> None:
+    def _abort(self, why: str, kind: type[TransactionAbortedError] = TransactionAbortedError) -> None:
         try:
             self._producer.abort_transaction(self._options.commit_timeout_s)
         except KafkaException as error:
             # A new producer would fence the one that fenced us, and so on in turns.
             self._refuse_fenced(error)
             self._replace(why)
-        raise TransactionAbortedError(why)
+        raise kind(why)
 
     def _replace(self, why: str) -> None:
         with contextlib.suppress(KafkaException):
@@ -205,15 +228,23 @@ class TransactionalSink:
     def _new_producer(self) -> Any:
         try:
             producer = self._factory(self._properties)
+            # Before a connection stands the client would not find its coordinator, and look again after half a second.
+            with contextlib.suppress(KafkaException):
+                producer.list_topics(timeout=_CONNECT_TIMEOUT_S)
             producer.init_transactions(self._options.init_timeout_s)
         except KafkaException as error:
             if _is_fenced(error):
                 raise self._fenced() from error
             kafka_error: KafkaError = error.args[0]
             raise SinkError(
-                f"no transaction can be begun as {self._options.transactional_id!r}: {kafka_error.str()}"
+                f"no transaction can be begun as {self._options.transactional_id!r}: {_said(kafka_error)}"
             ) from error
         return producer
+
+
+def _said(error: KafkaError) -> str:
+    remedy = _REFUSED.get(error.code())
+    return f"{error.str()}; {remedy}" if remedy else error.str()
 
 
 def _is_fenced(error: KafkaException) -> bool:

@@ -10,13 +10,14 @@ JSON_CONTENT_TYPE = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One record for the sink. A partition of None lets the partitioner place the key."""
+    """One record for the sink. A partition of None lets the partitioner place the key; a time of None is now."""
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
     partition: int | None = None
+    timestamp_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

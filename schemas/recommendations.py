@@ -14,6 +14,8 @@ Tier = Literal["personal", "thin", "popular"]
 
 _TYPE = "tastestream.recommendations.v1"
 _FORGOTTEN_TYPE = "tastestream.forgotten.v1"
+SOURCE_HEADER = "tastestream-source"
+"""Which input record a tombstone answers to, as topic:partition:offset: it has no value to say it in."""
 
 
 class ListItem(TypedDict):
@@ -67,10 +69,11 @@ def list_message(topic: str, origin: str, value: RecommendationList) -> Message:
     return Message(topic, value["user_id"].encode(), orjson.dumps(value), output_headers(event))
 
 
-def forgotten_message(topic: str, origin: str, user_id: str, list_id: str, at: str) -> Message:
-    """The tombstone of a forgotten user; `at` is RFC 3339."""
+def forgotten_message(topic: str, origin: str, user_id: str, list_id: str, at: str, source: str) -> Message:
+    """The tombstone of a forgotten user; `at` is RFC 3339, `source` the record it answers to (`SOURCE_HEADER`)."""
     event = CloudEvent(id=list_id, type=_FORGOTTEN_TYPE, source=origin, time=at)
-    return Message(topic, user_id.encode(), None, output_headers(event))
+    headers = (*output_headers(event), (SOURCE_HEADER, source.encode()))
+    return Message(topic, user_id.encode(), None, headers)
 
 
 def decode_list(value: bytes) -> RecommendationList:

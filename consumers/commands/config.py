@@ -6,6 +6,7 @@ from rich.text import Text
 
 from consumers.commands.context import Json, console, print_json, settings_of
 from consumers.exit_codes import ExitCode
+from consumers.permissions import PermissionRow, worker_permissions
 from consumers.preflight import Finding, preflight
 from consumers.settings import SettingRow
 
@@ -33,6 +34,25 @@ def check_command(context: typer.Context, json: Json = False) -> None:
         for finding in found:
             console.print(_line(finding), soft_wrap=True)
     raise typer.Exit(next((finding.code for finding in found if finding.code is not ExitCode.OK), ExitCode.OK))
+
+
+@app.command("permissions")
+def permissions_command(context: typer.Context, json: Json = False) -> None:
+    """What the Kafka user of a worker must be allowed to do, where the cluster checks it: these ACLs, and no more."""
+    rows = [permission.row() for permission in worker_permissions(settings_of(context))]
+    if json:
+        print_json([row._asdict() for row in rows])
+    else:
+        console.print(_permissions_table(rows))
+
+
+def _permissions_table(rows: list[PermissionRow]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in PermissionRow._fields:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
 
 
 def _document(finding: Finding) -> dict[str, object]:

@@ -9,7 +9,17 @@ from typing import Annotated, Any, NoReturn
 import orjson
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from consumers.exit_codes import ExitCode
 from consumers.settings import Settings, load_settings
@@ -52,20 +62,29 @@ def refuse(message: str) -> NoReturn:
     raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
+class _SpeedColumn(ProgressColumn):
+    """How much is done per second, lately."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
+
+
 @contextmanager
-def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where that is a terminal; call what it gives with (done, total)."""
+def progress_bar(description: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on standard error, where that is a terminal; call what it gives with done, and total (None: not known)."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _SpeedColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as progress:
         task = progress.add_task(description, total=None)
 
-        def report(done: int, total: int) -> None:
+        def report(done: int, total: int | None) -> None:
             progress.update(task, completed=done, total=total)
 
         yield report

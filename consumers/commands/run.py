@@ -22,10 +22,15 @@ def run_command(context: typer.Context, accept_gap: GapOption = None) -> None:
     """Consume ratings, keep the store up to date, publish fresh lists; until SIGTERM or Ctrl-C."""
     settings = settings_of(context)
     configure_logs(settings.log)
-    run(settings, _accepted_gaps(accept_gap or []))
+    run(settings, accepted_gaps(accept_gap or []))
 
 
-def _accepted_gaps(texts: list[str]) -> AcceptedGaps:
+def accepted_gaps(texts: list[str]) -> AcceptedGaps:
+    """Partitions by topic.
+
+    Raises:
+        BadParameter: a text is not TOPIC:PARTITION.
+    """
     gaps: AcceptedGaps = {}
     for text in texts:
         topic, _, partition = text.rpartition(":")

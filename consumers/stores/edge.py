@@ -7,8 +7,9 @@ checked before every write: a full disk ends the process with SIGBUS, which noth
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
-from typing import cast
 from uuid import UUID
 
 import qdrant_edge as engine
@@ -26,6 +27,7 @@ from consumers.stores.points import (
     user_payload,
     user_state,
 )
+from consumers.stores.stored_points import PointPage, StoredPoint, StoredVector, stored_vector
 from recommender.packing import unpack_history
 from recommender.profile import History
 from recommender.store import (
@@ -45,6 +47,7 @@ from recommender.store import (
 )
 
 DISK_RESERVE_BYTES = 256 * 1024 * 1024
+_HIT = attrgetter("id", "score", "version")
 
 
 class EdgeStore:
@@ -151,11 +154,28 @@ class EdgeStore:
 
     def scan(self, from_id: int | None, limit: int) -> Page:
         """See `Store.scan`."""
-        request = engine.ScrollRequest(offset=from_id, limit=limit, with_payload=True, with_vector=False)
+        records, next_id = self._scrolled(from_id, limit, with_vector=False)
+        return Page(
+            [(i, user_state(payload)) for i, payload in _payloads(records).items() if is_user(payload)], next_id
+        )
+
+    def points(self, from_id: int | None, limit: int) -> PointPage:
+        """See `PointStore.points`."""
+        records, next_id = self._scrolled(from_id, limit, with_vector=True)
+        users = [(_number(record.id), record.payload or {}, record.vector) for record in records]
+        return PointPage([StoredPoint(i, p, self._vector_in(v)) for i, p, v in users if is_user(p)], next_id)
+
+    def _scrolled(
+        self, from_id: int | None, limit: int, *, with_vector: bool
+    ) -> tuple[Sequence[engine.Record], int | None]:
+        request = engine.ScrollRequest(offset=from_id, limit=limit, with_payload=True, with_vector=with_vector)
         with _engine_errors("scan"):
             records, next_id = self._shard.scroll(request)
-        states = [(i, user_state(payload)) for i, payload in _payloads(records).items() if is_user(payload)]
-        return Page(states, None if next_id is None else _number(next_id))
+        return records, None if next_id is None else _number(next_id)
+
+    def _vector_in(self, vectors: object) -> StoredVector | None:
+        found = vectors.get(self._vector) if isinstance(vectors, dict) else None
+        return None if found is None else stored_vector(found.indices, found.values)
 
     def flush(self) -> None:
         """See `Store.flush`.
@@ -172,6 +192,12 @@ class EdgeStore:
         merged = self.settings.with_partitions(partitions)
         if merged != self.settings:
             self.settings = merged
+            self._write_settings()
+
+    def raise_epoch(self, epoch: int) -> None:
+        """See `LaterStore.raise_epoch`."""
+        if epoch > self.settings.epoch:
+            self.settings = replace(self.settings, epoch=epoch)
             self._write_settings()
 
     def optimize(self) -> None:
@@ -223,8 +249,7 @@ class EdgeStore:
 
 
 def _neighbours(found: Sequence[engine.ScoredPoint], query: NeighbourQuery) -> Neighbours:
-    others = (point for point in found if point.id != query.excluding and point.score > 0)
-    rows = [(cast("int", point.id), point.score, point.version) for point in others][: query.limit]
+    rows = [row for row in map(_HIT, found) if row[0] != query.excluding and row[1] > 0][: query.limit]
     return Neighbours([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
 
 

@@ -22,10 +22,10 @@ class Ownership:
         StoreError: it cannot be written to.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lock_file: str = LOCK_FILE) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(folder / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            lock = os.open(folder / lock_file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise StoreError(f"the store at {folder} cannot be opened: {error.strerror} (qdrant.edge_path)") from error
         self.release = weakref.finalize(self, os.close, lock)

@@ -6,7 +6,8 @@
 - A point's version is its tag, as replicas count their points' own versions apart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from consumers.stores.points import HISTORY, is_user, marker_offset, marker_payload, user_state
 from consumers.stores.server_connection import Connection
@@ -21,7 +22,8 @@ from consumers.stores.server_messages import (
 from consumers.stores.server_options import ServerOptions
 from consumers.stores.server_points import ServerPoints
 from consumers.stores.server_replicas import ReplicaReads
-from consumers.stores.server_settings import add_partitions, open_collection, open_settings
+from consumers.stores.server_settings import change_settings, open_collection, open_settings
+from consumers.stores.stored_points import PointPage
 from recommender.packing import unpack_history
 from recommender.profile import History
 from recommender.store import (
@@ -105,12 +107,24 @@ class ServerStore:
         found, next_id = self._points.page(from_id, limit)
         return Page([(i, user_state(payload)) for i, payload in found.items() if is_user(payload)], next_id)
 
+    def points(self, from_id: int | None, limit: int) -> PointPage:
+        """See `PointStore.points`."""
+        found, next_id = self._points.page_of_points(from_id, limit)
+        return PointPage([point for point in found if is_user(point.payload)], next_id)
+
     def flush(self) -> None:
         """Nothing to do: every write waited until it was in the write-ahead log."""
 
     def remember_partitions(self, partitions: Mapping[str, int]) -> None:
         """See `Store.remember_partitions`."""
-        self.settings = add_partitions(self._points, self._reads, self.settings, partitions)
+        self._change_settings(lambda known: known.with_partitions(partitions))
+
+    def raise_epoch(self, epoch: int) -> None:
+        """See `LaterStore.raise_epoch`."""
+        self._change_settings(lambda known: replace(known, epoch=max(known.epoch, epoch)))
+
+    def _change_settings(self, change: Callable[[StoreSettings], StoreSettings]) -> None:
+        self.settings = change_settings(self._points, self._reads, self.settings, change)
 
     def close(self) -> None:
         """See `Store.close`."""

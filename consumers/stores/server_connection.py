@@ -95,12 +95,23 @@ class Connection:
         code, details = call.code(), call.details()
         sentence = f"could not {doing}: Qdrant at {self.place} answered {code.name}: {details}"
         if code is grpc.StatusCode.UNAVAILABLE:
-            sentence += "; see that it runs, and where (qdrant.url)"
+            sentence += f"; {_unavailable(details or '')}"
         if code in _PASSING:
             return StoreUnavailableError(sentence)
         if code in _NO_ACCESS:
             return StoreError(f"{sentence}; set a key that may read and write (qdrant.api_key)")
         return StoreError(sentence)
+
+
+def _unavailable(details: str) -> str:
+    """What to look at; gRPC tells what is wrong with TLS in its text alone."""
+    if "CERTIFICATE_VERIFY_FAILED" in details:
+        return "its certificate is not trusted: name a file with its authority's (qdrant.ca_file)"
+    if "security handshaker" in details:
+        return "see that the file of authorities holds certificates in PEM (qdrant.ca_file)"
+    if "WRONG_VERSION_NUMBER" in details:
+        return "it speaks no TLS there: see whether http:// is meant (qdrant.url)"
+    return "see that it runs, and where, and whether with TLS (qdrant.url)"
 
 
 def _server_url(text: str) -> SplitResult:

@@ -8,6 +8,7 @@ from qdrant_client.conversions.conversion import grpc_to_payload, payload_to_grp
 
 from consumers.stores.points import TAG, Payload, user_payload
 from consumers.stores.server_options import ReadConsistency
+from consumers.stores.stored_points import StoredPoint, StoredVector, stored_vector
 from recommender.store import NeighbourQuery, Neighbours, UserWrite, point_id
 from recommender.vector import SparseVector
 
@@ -87,6 +88,28 @@ def neighbours(found: Iterable[pb.ScoredPoint], query: NeighbourQuery) -> Neighb
 def payloads(records: Iterable[pb.RetrievedPoint]) -> dict[int, Payload]:
     """Payloads by point id."""
     return {record.id.num: grpc_to_payload(record.payload) for record in records}
+
+
+def with_vectors(names: Sequence[str]) -> pb.WithVectorsSelector | None:
+    """Ask for these vectors; nothing where there are none."""
+    return pb.WithVectorsSelector(include=pb.VectorsSelector(names=names)) if names else None
+
+
+def stored_points(records: Iterable[pb.RetrievedPoint], vector_name: str) -> list[StoredPoint]:
+    """Points with their payload and one vector."""
+    points = []
+    for record in records:
+        vectors = record.vectors.vectors.vectors
+        vector = _vector_of(vectors[vector_name]) if vector_name in vectors else None
+        points.append(StoredPoint(record.id.num, grpc_to_payload(record.payload), vector))
+    return points
+
+
+def _vector_of(output: pb.VectorOutput) -> StoredVector:
+    # Servers that still fill the older fields fill only those.
+    if output.WhichOneof("vector") == "sparse":
+        return stored_vector(output.sparse.indices, output.sparse.values)
+    return stored_vector(output.indices.data, output.data)
 
 
 def _upsert(**fields: Any) -> pb.PointsUpdateOperation:

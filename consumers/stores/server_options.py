@@ -2,13 +2,25 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from recommender.store import StoreError
 
 ReadConsistency = Literal["default", "quorum"]
 
 GRPC_PORT = 6334
+
+
+class Replication(NamedTuple):
+    """Copies of every point, how many must confirm a write, and how many a read asks."""
+
+    factor: int
+    writes: int
+    reads: ReadConsistency
+
+
+_SAFE = frozenset({Replication(1, 1, "default"), Replication(1, 1, "quorum"), Replication(3, 2, "quorum")})
+_SAFE_WHILE_WRITERS_LIVE = Replication(2, 1, "default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +41,33 @@ class ServerOptions:
     replication_factor: int = 1
     write_consistency_factor: int = 1
     read_consistency: ReadConsistency = "default"
+    accept_lost_ratings_if_a_worker_dies: bool = False
     node_urls: tuple[str, ...] = ()
     page_points_max: int = 500
 
+    @property
+    def replication(self) -> Replication:
+        """That of a collection that is made."""
+        return Replication(self.replication_factor, self.write_consistency_factor, self.read_consistency)
 
-def refuse_unsafe_replication(
-    replication_factor: int, write_consistency_factor: int, read_consistency: ReadConsistency
-) -> None:
-    """Check that no replica can stay different for good, nor an acknowledged write be lost.
+    def refuse_unsafe(self, found: Replication) -> None:
+        """Check that no replica can stay different for good, nor an acknowledged write be lost.
 
-    Raises:
-        StoreError: other settings than those that were seen to be safe while nodes were killed.
-    """
-    safe = {(1, 1, "default"), (1, 1, "quorum"), (2, 1, "default"), (3, 2, "quorum")}
-    if (replication_factor, write_consistency_factor, read_consistency) not in safe:
+        Two replicas hold while the worker lives that saw a write fail: only it knows that they may differ. Should it
+        die before it has written anew, a rating can be lost, which `accept_lost_ratings_if_a_worker_dies` takes.
+
+        Raises:
+            StoreError: other settings than those that were seen to be safe while nodes and workers were killed.
+        """
+        if found in _SAFE:
+            return
+        why, instead = "can lose updates", "or, without replicas, 1 and 1"
+        if found == _SAFE_WHILE_WRITERS_LIVE:
+            if self.accept_lost_ratings_if_a_worker_dies:
+                return
+            why = "loses a rating when a worker dies right after a write that failed"
+            instead = "or take that risk (qdrant.accept_lost_ratings_if_a_worker_dies = true)"
         raise StoreError(
-            f"qdrant.replication_factor = {replication_factor} with qdrant.write_consistency_factor = "
-            f"{write_consistency_factor} and qdrant.read_consistency = {read_consistency} can lose updates: use 3, 2 "
-            "and quorum; or 2, 1 and default; or, without replicas, 1 and 1"
+            f"qdrant.replication_factor = {found.factor} with qdrant.write_consistency_factor = {found.writes} and "
+            f"qdrant.read_consistency = {found.reads} {why}: use 3, 2 and quorum; {instead}"
         )

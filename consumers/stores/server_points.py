@@ -6,8 +6,18 @@ import qdrant_client.grpc as pb
 
 from consumers.stores.points import Payload
 from consumers.stores.server_connection import Connection
-from consumers.stores.server_messages import EVERYTHING, consistency, nearest_query, neighbours, payloads, update_batch
+from consumers.stores.server_messages import (
+    EVERYTHING,
+    consistency,
+    nearest_query,
+    neighbours,
+    payloads,
+    stored_points,
+    update_batch,
+    with_vectors,
+)
 from consumers.stores.server_options import ServerOptions
+from consumers.stores.stored_points import StoredPoint
 from recommender.store import NeighbourQuery, Neighbours, StoreUnavailableError
 
 
@@ -63,14 +73,25 @@ class ServerPoints:
 
     def page(self, from_id: int | None, limit: int) -> tuple[Mapping[int, Payload], int | None]:
         """Payloads in point id order, and the id to go on from."""
+        found, following = self._scrolled(from_id, limit, vectors=())
+        return payloads(found), following
+
+    def page_of_points(self, from_id: int | None, limit: int) -> tuple[list[StoredPoint], int | None]:
+        """Whole points in point id order, and the id to go on from."""
+        found, following = self._scrolled(from_id, limit, vectors=(self._vector_name,))
+        return stored_points(found, self._vector_name), following
+
+    def _scrolled(
+        self, from_id: int | None, limit: int, vectors: Sequence[str]
+    ) -> tuple[Sequence[pb.RetrievedPoint], int | None]:
         request = pb.ScrollPoints(
             collection_name=self._collection,
             offset=None if from_id is None else pb.PointId(num=from_id),
             limit=min(limit, self._page_points_max),
             with_payload=EVERYTHING,
+            with_vectors=with_vectors(vectors),
             read_consistency=self._consistency,
         )
         with self._connection.errors("scan the collection"):
             answer = self._stub.Scroll(request, timeout=self._timeout_s)
-        following = answer.next_page_offset.num if answer.HasField("next_page_offset") else None
-        return payloads(answer.result), following
+        return answer.result, answer.next_page_offset.num if answer.HasField("next_page_offset") else None

@@ -1,6 +1,6 @@
 """The collection on a server and the point in it that holds the store's settings; several workers may start at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import grpc
 from qdrant_client import models
@@ -8,7 +8,7 @@ from qdrant_client import models
 from consumers.stores.points import settings_payload, settings_tag, stored_settings
 from consumers.stores.server_connection import Connection
 from consumers.stores.server_messages import insert_missing, plain_point, update_tagged
-from consumers.stores.server_options import ServerOptions, refuse_unsafe_replication
+from consumers.stores.server_options import Replication, ServerOptions
 from consumers.stores.server_points import ServerPoints
 from consumers.stores.server_replicas import ReplicaReads
 from recommender.store import StoreError, StoreMismatchError, StoreSettings, StoreUnavailableError, settings_id
@@ -22,16 +22,15 @@ def open_collection(connection: Connection, options: ServerOptions, vector_name:
     Raises:
         StoreError: its replication, wanted or found, is not safe.
     """
-    reads = options.read_consistency
     with connection.errors(f"look for collection {options.collection!r}"):
         exists = connection.models.collection_exists(options.collection)
     if not exists:
-        refuse_unsafe_replication(options.replication_factor, options.write_consistency_factor, reads)
+        options.refuse_unsafe(options.replication)
         _create(connection, options, vector_name)
     params = _params(connection, options)
     copies = params.replication_factor or 1
     try:
-        refuse_unsafe_replication(copies, params.write_consistency_factor or 1, reads)
+        options.refuse_unsafe(Replication(copies, params.write_consistency_factor or 1, options.read_consistency))
     except StoreError as error:
         raise StoreError(f"collection {options.collection!r} at {connection.place}: {error}") from None
     if copies > 1 and len(options.node_urls) < copies:
@@ -87,27 +86,30 @@ def open_settings(
     return stored
 
 
-def add_partitions(
-    points: ServerPoints, reads: ReplicaReads, known: StoreSettings, partitions: Mapping[str, int]
+def change_settings(
+    points: ServerPoints,
+    reads: ReplicaReads,
+    known: StoreSettings,
+    change: Callable[[StoreSettings], StoreSettings],
 ) -> StoreSettings:
-    """Add partition counts to the stored settings by compare-and-set; returns the settings as stored.
+    """Change the stored settings by compare-and-set; returns them as stored.
 
     Raises:
-        StoreMismatchError: a topic has another count in the store.
+        StoreMismatchError: the change is refused by what is stored.
         StoreUnavailableError: others changed the settings at each attempt.
     """
     for _ in range(ATTEMPTS_MAX):
-        merged = known.with_partitions(partitions)
-        if merged == known:
+        changed = change(known)
+        if changed == known:
             return known
-        point = plain_point(settings_id(), settings_payload(merged))
+        point = plain_point(settings_id(), settings_payload(changed))
         tags = {settings_tag(known), *reads.tags_at(settings_id())}
-        points.update([update_tagged([point], tags)], "remember partition counts")
+        points.update([update_tagged([point], tags)], "change the settings")
         stored = _read(reads)
         if stored is None:
             raise StoreMismatchError("the store's settings are gone: somebody deleted them; restore the collection")
         known = stored
-    raise StoreUnavailableError(f"partition counts could not be remembered in {ATTEMPTS_MAX} attempts: others do too")
+    raise StoreUnavailableError(f"the settings could not be changed in {ATTEMPTS_MAX} attempts: others do too")
 
 
 def _is_fit(connection: Connection, options: ServerOptions, vector_name: str) -> bool:

@@ -10,12 +10,16 @@ from confluent_kafka import murmur2
 
 from consumers import app
 from consumers.handler import Handler
+from consumers.ranking_kernels import ranking_kernels
 from consumers.records import Batch, Record
 from consumers.settings import Settings
 from consumers.settings_mapping import ranking_rules
 from recommender.recommender import Recommender
 from recommender.store import Store
 from schemas.messages import Message
+
+
+DEAD_LETTER_MAX_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,10 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
     with ExitStack() as stack:
         store = app.open_store(settings)
         stack.callback(store.close)
-        recommender = Recommender(store, ranking_rules(settings), settings.limits.neighbour_cache_max_bytes)
-        handler = app._handler(settings, store, recommender, app._surroundings(settings, stack))
+        cache_max_bytes = settings.limits.neighbour_cache_max_bytes
+        recommender = Recommender(store, ranking_rules(settings), cache_max_bytes, ranking_kernels())
+        around = app._surroundings(settings, stack)
+        handler = app._handler(settings, store, recommender, around, DEAD_LETTER_MAX_BYTES)
         recommender.scan_slice(settings.limits.scan_slice_users)
         yield Pipeline(store, handler, recommender)
 

@@ -57,12 +57,26 @@ def test_a_store_is_described_or_refused(tmp_path: Path) -> None:
         assert finding(others).code is ExitCode.STORE_MISMATCH
 
 
-@pytest.mark.parametrize(("version", "changed"), [("1.18.0", {}), ("1.19.0", {"replication_factor": 2})])
+@pytest.mark.parametrize(
+    ("version", "changed"),
+    [
+        ("1.18.0", {}),
+        ("1.19.0", {"replication_factor": 2, "write_consistency_factor": 2}),
+        ("1.19.0", {"replication_factor": 2}),
+    ],
+    ids=["an old server", "replication that can lose updates", "two replicas"],
+)
 def test_what_no_worker_would_start_with_is_refused(tmp_path: Path, version: str, changed: dict[str, Any]) -> None:
-    """An old server, and replication that can lose updates."""
-    unsafe = {"write_consistency_factor": 2, **changed} if changed else {}
+    """What would stop a worker is found before one starts."""
     with QdrantDouble(tmp_path, version=version) as double:
-        assert finding(settings_for(double, **unsafe)).code is ExitCode.STORE
+        assert finding(settings_for(double, **changed)).code is ExitCode.STORE
+
+
+def test_the_risk_of_two_replicas_can_be_taken(tmp_path: Path) -> None:
+    """A setting that says what can be lost makes two replicas acceptable."""
+    with QdrantDouble(tmp_path) as double:
+        taken = {"replication_factor": 2, "accept_lost_ratings_if_a_worker_dies": True}
+        assert finding(settings_for(double, **taken)).code is ExitCode.OK
 
 
 def test_a_server_that_is_away_is_a_finding(tmp_path: Path) -> None:

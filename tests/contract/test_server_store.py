@@ -1,6 +1,6 @@
 """What only the server store has to stand: faults, keys, versions, other workers. Against the gRPC double."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,6 +11,7 @@ import pytest
 import qdrant_client.grpc as pb
 import qdrant_double
 import stamina
+from certificates import Authority
 from qdrant_client import QdrantClient, models
 from qdrant_double import Credentials, QdrantDouble
 from qdrant_faults import Kind
@@ -19,7 +20,7 @@ from store_places import SETTINGS
 
 from consumers.stores.server import ServerStore
 from consumers.stores.server_messages import neighbours
-from consumers.stores.server_options import ReadConsistency, ServerOptions, refuse_unsafe_replication
+from consumers.stores.server_options import ReadConsistency, Replication, ServerOptions
 from recommender.profile import UserState
 from recommender.store import NeighbourQuery, Store, StoreError, StoreMismatchError, StoreUnavailableError
 
@@ -250,14 +251,15 @@ def test_a_key_is_never_printed() -> None:
 
 
 def test_tls_with_a_ca_of_ones_own(tmp_path: Path) -> None:
-    """With https and the CA file the server is trusted; without the file it is not."""
-    certificate = TLS / "certificate.pem"
+    """With https and the CA file the server is trusted; without the file, or with another one, it is not."""
+    certificate, unrelated = TLS / "certificate.pem", Authority(tmp_path / "unrelated").file
     keys = Credentials("key", None, certificate.read_bytes(), (TLS / "private_key.pem").read_bytes())
     with QdrantDouble(tmp_path, credentials=keys) as double:
         trusting = options(double, url=f"https://localhost:{double.port}", api_key="key", tls_ca_file=certificate)
         reached(ServerStore(trusting, SETTINGS))
-        with pytest.raises(StoreUnavailableError, match="https://localhost"):
-            ServerStore(replace(trusting, tls_ca_file=None), SETTINGS)
+        for untrusting in (None, unrelated):
+            with pytest.raises(StoreUnavailableError, match=r"https://localhost.*not trusted: .*\(qdrant\.ca_file\)"):
+                ServerStore(replace(trusting, tls_ca_file=untrusting), SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -277,6 +279,18 @@ def test_a_ca_file_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
         ServerStore(ServerOptions("http://host", COLLECTION, tls_ca_file=TLS / "certificate.pem"), SETTINGS)
 
 
+def test_tls_that_does_not_come_about_says_why(double: QdrantDouble, tmp_path: Path) -> None:
+    """A file that holds no certificate, and a server without TLS: the sentence names the setting to look at."""
+    (tmp_path / "no.pem").write_text("no certificate")
+    for ca_file, sentence in (
+        (None, r"speaks no TLS there.*\(qdrant\.url\)"),
+        ("no.pem", r"in PEM \(qdrant\.ca_file\)"),
+    ):
+        file = None if ca_file is None else tmp_path / ca_file
+        with pytest.raises(StoreUnavailableError, match=sentence):
+            ServerStore(options(double, url=f"https://localhost:{double.port}", tls_ca_file=file), SETTINGS)
+
+
 def test_a_password_in_the_url_is_not_repeated(double: QdrantDouble) -> None:
     """Errors name the server without what stands before the @."""
     wanted = options(double, url=f"http://me:secret@127.0.0.1:{double.port}")
@@ -294,13 +308,34 @@ UNSAFE = [(2, 2, "default"), (2, 2, "quorum"), (2, 1, "quorum"), (3, 1, "quorum"
 @pytest.mark.parametrize(("factor", "writes", "reads"), UNSAFE)
 def test_unsafe_replication_is_refused(factor: int, writes: int, reads: ReadConsistency) -> None:
     """Settings under which updates were seen lost, or were not tried, are refused with those that are safe."""
-    with pytest.raises(StoreError, match="use 3, 2 and quorum; or 2, 1 and default"):
-        refuse_unsafe_replication(factor, writes, reads)
+    found = Replication(factor, writes, reads)
+    for accepting in (False, True):
+        options = ServerOptions("http://host", COLLECTION, accept_lost_ratings_if_a_worker_dies=accepting)
+        with pytest.raises(StoreError, match="can lose updates: use 3, 2 and quorum; or, without replicas, 1 and 1"):
+            options.refuse_unsafe(found)
 
 
-@pytest.mark.parametrize(
-    ("factor", "writes", "reads"), [(1, 1, "default"), (1, 1, "quorum"), (2, 1, "default"), (3, 2, "quorum")]
-)
+TWO_REPLICAS: Mapping[str, Any] = {"replication_factor": 2, "write_consistency_factor": 1}
+
+
+def test_two_replicas_are_refused_unless_their_risk_is_taken(double: QdrantDouble, client: QdrantClient) -> None:
+    """The sentence says what can be lost, what to set instead, and the setting that takes the risk; made or found."""
+    wanted = options(double, **TWO_REPLICAS, node_urls=(f"http://localhost:{double.port}",) * 2)
+    accepting = replace(wanted, accept_lost_ratings_if_a_worker_dies=True)
+    sentence = (
+        "loses a rating when a worker dies .*: use 3, 2 and quorum; .*accept_lost_ratings_if_a_worker_dies = true"
+    )
+    with pytest.raises(StoreError, match=sentence):
+        ServerStore(wanted, SETTINGS)
+    assert not double.calls["Collections.Create"]
+    reached(ServerStore(accepting, SETTINGS))
+    made = client.get_collection(COLLECTION).config.params
+    assert (made.replication_factor, made.write_consistency_factor) == (2, 1)
+    with pytest.raises(StoreError, match=f"collection '{COLLECTION}' at .*{sentence}"):
+        ServerStore(wanted, SETTINGS)
+
+
+@pytest.mark.parametrize(("factor", "writes", "reads"), [(1, 1, "default"), (1, 1, "quorum"), (3, 2, "quorum")])
 def test_safe_replication_is_what_the_collection_is_made_with(
     double: QdrantDouble, client: QdrantClient, factor: int, writes: int, reads: ReadConsistency
 ) -> None:

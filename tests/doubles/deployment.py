@@ -1,6 +1,6 @@
 """One deployment of the service for a test: its settings, topics, workers and stores, apart from every other's."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,9 @@ class Deployment:
         prefix: of topics, group and store; of one that is too long for a namespace the end.
         folder: of the Edge store and the workers' logs.
         variables: further settings for all its workers, as in `limits__batch_max_records="10"`.
+
+    Attributes:
+        process: makes a worker of its settings, its folder and further arguments.
     """
 
     def __init__(self, servers: str, prefix: str, folder: Path, **variables: str) -> None:
@@ -48,6 +51,7 @@ class Deployment:
         self.settings: Settings = load_settings(environment=self._variables, folder=folder)
         self.topic = self.settings.input_topics[0]
         self._offsets = Consumer({"bootstrap.servers": servers, "group.id": self.settings.group, "log_level": 0})
+        self.process: Callable[..., WorkerProcess] = WorkerProcess
         self._stack = ExitStack()
         self._stack.callback(self._offsets.close)
 
@@ -72,7 +76,7 @@ class Deployment:
     def worker(self, *arguments: str, **variables: str) -> WorkerProcess:
         """A worker that is not started yet; `variables` are settings of its own."""
         own = self._variables | _environment(**variables)
-        return self._stack.enter_context(WorkerProcess(own, self._folder, *arguments))
+        return self._stack.enter_context(self.process(own, self._folder, *arguments))
 
     def produce(self, events: Iterable[Event]) -> None:
         """Send events, and return when the brokers have them."""

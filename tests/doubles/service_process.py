@@ -71,13 +71,7 @@ class WorkerProcess:
     def start(self) -> Self:
         """Start it, again where it has ended; returns at once."""
         assert not self.running
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._log = self._folder / f"worker-{time.monotonic_ns()}.log"
-        self._address = ""
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                self._command, cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL, stderr=log
-            )
+        self._launch(subprocess.DEVNULL)
         return self
 
     @property
@@ -154,11 +148,24 @@ class WorkerProcess:
         """Let it go on after `pause`."""
         self._signal(signal.SIGCONT)
 
+    def metrics(self) -> str:
+        """All that `/metrics` says; nothing when the worker does not answer yet."""
+        return self._answer("/metrics") or ""
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels; 0 where there is none or the worker does not answer yet."""
-        text = self._answer("/metrics") or ""
-        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        families = text_string_to_metric_families(self.metrics())
+        samples = (sample for family in families for sample in family.samples)
         return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+    def _launch(self, stdin: int) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._log = self._folder / f"worker-{time.monotonic_ns()}.log"
+        self._address = ""
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=self._folder, env=self._environment, stdin=stdin, stderr=log
+            )
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None

@@ -45,12 +45,18 @@ def updates(deployment: Deployment) -> dict[str, list[Update]]:
     topic_id = deployment.cluster.topics([deployment.topic])[deployment.topic].topic_id
     found: defaultdict[str, list[Update]] = defaultdict(list)
     for message in committed_records(deployment, deployment.topic):
-        if (decoded := _decoded(deployment, message)) is not None:
-            source, offset = f"{topic_id}:{message.partition()}", message.offset()
-            user_id = decoded.event.user_id
-            assert offset is not None
-            found[user_id].append(Update(source, offset, user_id, _change(decoded)))
+        if (update := update_of(deployment, message, topic_id)) is not None:
+            found[update.user_id].append(update)
     return found
+
+
+def update_of(deployment: Deployment, message: Message, topic_id: str) -> Update | None:
+    """A record of the input topic as an update; None when it is malformed."""
+    decoded, offset = _decoded(deployment, message), message.offset()
+    assert offset is not None
+    if decoded is None:
+        return None
+    return Update(f"{topic_id}:{message.partition()}", offset, decoded.event.user_id, _change(decoded))
 
 
 def folded(deployment: Deployment, rows_of: Mapping[str, Sequence[Update]]) -> dict[int, UserState]:
@@ -65,7 +71,7 @@ def published(deployment: Deployment) -> dict[str, list[Published]]:
     for message in committed_records(deployment, deployment.settings.recommendations_topic):
         key = message.key()
         assert key is not None
-        found[key.decode()].append(_published(message))
+        found[key.decode()].append(published_as(message))
     return found
 
 
@@ -116,7 +122,8 @@ def _change(decoded: Decoded) -> Change:
     raise AssertionError(f"no change in {decoded.event!r}")
 
 
-def _published(message: Message) -> Published:
+def published_as(message: Message) -> Published:
+    """A record of the lists' topic."""
     value = message.value()
     if value is None:
         epoch, _, version = header_values(message)["ce_id"].decode().partition(".")

@@ -14,7 +14,23 @@ from consumers.cli import _ended
 from consumers.exit_codes import ExitCode, exit_code_lines
 from consumers.settings_sources import SettingsError
 
-COMMANDS = ("run", "demo", "replay", "rate", "show", "watch", "dump", "evaluate", "topics create", "config check")
+COMMANDS = (
+    "run",
+    "demo",
+    "replay",
+    "rate",
+    "forget",
+    "show",
+    "watch",
+    "dump",
+    "verify",
+    "rebuild",
+    "evaluate",
+    "dead-letters list",
+    "topics create",
+    "config check",
+    "config permissions",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +85,8 @@ def test_help_lists_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
         (["rate", "ann", "Heat", "4"], "catalogue.item_ids"),
         (["rate", "ann", "1", "4", "--wate"], "unexpected extra argument"),
         (["rate", "ann", "1", "4", "--timeout-s", "0"], "--timeout-s"),
+        (["forget"], "Missing argument"),
+        (["forget", "ann", "--wait", "--timeout-s", "0"], "--timeout-s"),
         (["run", "--accept-gap", "ratings"], "TOPIC:PARTITION"),
         (["replay", "bundled", "--rate", "0"], "above 0"),
         (["replay", "bundled", "--rate", "2", "--speedup", "2"], "not both"),
@@ -77,6 +95,10 @@ def test_help_lists_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
         (["replay", "synthetic:users=many"], "users=N"),
         (["replay", "synthetic:items=0"], "at least one"),
         (["evaluate", "synthetic:films=3"], "films=3"),
+        (["verify", "--every", "5"], "Qdrant Edge"),
+        (["verify", "--metrics-port", "0"], "--every"),
+        (["verify", "--user", "ann", "--sample", "3"], "--user"),
+        (["verify", "--file", "synthetic:films=3"], "films=3"),
         (["evaluate", "bundled", "--store", "server"], "--store"),
         (["--config", "no/such.toml", "config", "check"], "no/such.toml"),
     ],
@@ -89,7 +111,9 @@ def test_what_is_typed_wrongly_is_said(
     assert reason in said(capsys)
 
 
-@pytest.mark.parametrize("command", ["run", "rate ann 1 4", "show ann", "watch", "replay synthetic", "topics create"])
+@pytest.mark.parametrize(
+    "command", ["run", "rate ann 1 4", "forget ann", "show ann", "watch", "replay synthetic", "topics create"]
+)
 def test_without_kafka_a_command_ends_at_once(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 3, and the sentence names the address and the setting."""
     assert _ended(command.split()) == ExitCode.KAFKA

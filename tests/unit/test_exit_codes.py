@@ -18,6 +18,7 @@ def test_codes_are_distinct_and_stay_as_they_are() -> None:
         "FENCED": 9,
         "STEP_TIMEOUT": 10,
         "DEAD_LETTERS": 11,
+        "SUPERSEDED": 12,
         "INTERNAL": 70,
         "INTERRUPTED": 130,
     }

@@ -61,6 +61,21 @@ def test_a_store_that_is_away_is_asked_again() -> None:
     assert membership(store).markers(["id:0"]) == {"id:0": 41}
 
 
+def test_a_worker_that_waits_for_the_store_gives_a_sign_of_life_each_time() -> None:
+    """Law: however long an assignment waits, neither watchdog nor liveness probe takes it for a call that hangs."""
+    signs: list[str] = []
+    errors = [StoreUnavailableError("away")] * 3
+    Membership(FailingStore(*errors), 1.0, lambda: None, waits=lambda: signs.append("alive")).markers(["id:0"])
+    assert signs == ["alive"] * len(errors)
+
+
+def test_partition_counts_are_remembered_once_the_store_is_back() -> None:
+    """Law: a store that is away when the partitions are seen is asked again, as it is for its markers."""
+    store = FailingStore(*[StoreUnavailableError("away")] * 3)
+    membership(store).partitions_seen({"ratings": 3, "lists": 2})
+    assert store.settings.partitions == {"ratings": 3, "lists": 2}
+
+
 def test_a_store_that_stays_away_stops_the_worker() -> None:
     """Law: waiting ends, with the store's own error."""
     with pytest.raises(StoreUnavailableError, match="away"):

@@ -7,13 +7,21 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from producers.sink import FencedError, SinkError, SinkOptions, TransactionAbortedError, TransactionalSink
+from producers.sink import (
+    FencedError,
+    MessageTooLargeError,
+    SinkError,
+    SinkOptions,
+    TransactionAbortedError,
+    TransactionalSink,
+)
 from schemas.messages import Message
 
 OPTIONS = SinkOptions("worker-1", flush_timeout_s=0.05, commit_timeout_s=0.05, init_timeout_s=3.0)
 RETRIABLE = KafkaException(KafkaError(KafkaError._TIMED_OUT, "timed out", retriable=True))
 ABORTABLE = KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION, "rebalanced", txn_requires_abort=True))
 FATAL = KafkaException(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "out of order", fatal=True))
+TOO_LARGE = KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "too large", txn_requires_abort=True))
 PLAIN = KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "too large"))
 FENCED = [
     KafkaException(KafkaError(code, "fenced", fatal=True))
@@ -46,13 +54,16 @@ class Broker:
 
     @property
     def names(self) -> list[str]:
-        return [call[0] for call in self.calls]
+        return [call[0] for call in self.calls if call[0] != "list"]
 
 
 @dataclass
 class FakeProducer:
     broker: Broker
     properties: dict[str, Any]
+
+    def list_topics(self, timeout: float) -> None:
+        self.broker.called("list", timeout)
 
     def init_transactions(self, timeout_s: float) -> None:
         self.broker.called("init", timeout_s)
@@ -106,7 +117,7 @@ def test_a_producer_is_ready_once_it_has_fenced_its_predecessors() -> None:
     broker = Broker()
     given = {"bootstrap.servers": "b:1", "enable.idempotence": False, "linger.ms": 3}
     TransactionalSink(given, OPTIONS, broker.producer)
-    assert broker.calls == [("new",), ("init", 3.0)]
+    assert broker.calls == [("new",), ("list", 1.0), ("init", 3.0)]
     expected = {
         "bootstrap.servers": "b:1",
         "linger.ms": 3,
@@ -145,6 +156,34 @@ def test_a_message_names_its_partition_only_where_it_has_one() -> None:
     assert produced[1] == {"key": None, "value": None, "headers": [], "partition": 0}
 
 
+def test_a_message_names_its_time_only_where_it_has_one() -> None:
+    """Law: without one it is the time of sending; the first millisecond of 1970 is one."""
+    broker = Broker()
+    sink_of(broker).send([MESSAGE, Message("ratings", None, None, timestamp_ms=0)])
+    produced = [call[2] for call in broker.calls if call[0] == "produce"]
+    assert [fields.get("timestamp") for fields in produced] == [None, 0]
+
+
+def test_a_transaction_without_offsets_sends_none() -> None:
+    """Law: what reads no input as a group commits no offsets, and needs no metadata."""
+    broker = Broker()
+    sink = sink_of(broker)
+    sink.begin()
+    sink.send([MESSAGE])
+    sink.commit({})
+    assert broker.names == ["begin", "produce", "poll", "flush", "commit"]
+
+
+@pytest.mark.parametrize("step", ["flush", "commit"])
+def test_a_message_too_large_for_its_topic_is_told_apart(step: str) -> None:
+    """Law: the transaction is aborted as any other, and whoever can do without the message hears of it."""
+    broker = Broker({step: [TOO_LARGE]})
+    sink = sink_of(broker)
+    with pytest.raises(MessageTooLargeError, match="too large"):
+        transaction(sink)
+    assert broker.names[-2:] == [step, "abort"]
+
+
 @pytest.mark.parametrize("step", ["offsets", "commit"])
 def test_a_retriable_error_is_answered_by_calling_again(step: str) -> None:
     """Law: a timeout leaves open whether the brokers did it, so it is asked again and never aborted."""
@@ -164,6 +203,22 @@ def test_what_stays_retriable_beyond_the_limit_replaces_the_producer(step: str) 
         transaction(sink)
     assert broker.names[-3:] == ["purge", "new", "init"]
     assert "abort" not in broker.names
+
+
+def test_a_connection_is_there_before_transactions_begin() -> None:
+    """Law: the client knows a broker before it looks for its coordinator; that none answered is init's to say."""
+    broker = Broker({"list": [KafkaException(KafkaError(KafkaError._TRANSPORT, "away"))]})
+    TransactionalSink({}, OPTIONS, broker.producer)
+    assert [call[0] for call in broker.calls] == ["new", "list", "init"]
+
+
+@pytest.mark.parametrize("step", ["offsets", "commit"])
+def test_an_error_that_comes_at_once_is_not_met_by_a_busy_loop(step: str) -> None:
+    """Law: between two attempts there is a pause, however soon the answer comes."""
+    broker = Broker({step: [RETRIABLE] * 1_000_000})
+    with pytest.raises(TransactionAbortedError):
+        transaction(sink_of(broker))
+    assert 1 < broker.names.count(step) < 10
 
 
 @pytest.mark.parametrize("step", ["produce", "flush", "offsets", "commit"])

@@ -19,7 +19,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from consumers.offsets import SourceError
+from consumers.offsets import Patience, SourceError
 from consumers.records import Batch, GapError
 from consumers.source import KafkaSource, SourceOptions
 from recommender.store import StoreMismatchError
@@ -607,6 +607,15 @@ def test_brokers_that_are_away_are_asked_again(question: str) -> None:
     assert holding(P0, failures={question: passing(2)}).source.held == {P0}
     with pytest.raises(SourceError, match="cannot be read: no answer"):
         holding(P0, failures={question: passing(99)})
+
+
+def test_every_question_of_an_assignment_is_a_sign_of_life() -> None:
+    """Law: many questions that take long are not one step that hangs."""
+    signs: list[str] = []
+    patience = Patience(alive=lambda: signs.append("alive"))
+    Rig(options=SourceOptions(("ratings",), 10, patience=patience)).consumer.assign(P0, P1)
+    questions = ["topics", "committed", "low of P0", "low of P1"]
+    assert len(signs) == len(questions)
 
 
 def test_a_refusal_is_not_asked_again() -> None:

@@ -10,7 +10,15 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AlterConfigOpType, ConfigResource, NewTopic, ResourceType
 
 from consumers.cluster import Cluster, ClusterError, Topic, TopicsError, check_topics
-from consumers.topics import GroupSpec, TopicSpec, differences, group_differences, make, topic_specs
+from consumers.topics import (
+    DEAD_LETTER_MAX_MESSAGE_BYTES,
+    GroupSpec,
+    TopicSpec,
+    differences,
+    group_differences,
+    make,
+    topic_specs,
+)
 from schemas.dead_letters import HEADROOM_BYTES
 
 SPECS = topic_specs(["ratings", "more"], "lists", "dead", 6)
@@ -118,7 +126,7 @@ def test_every_difference_is_a_sentence() -> None:
         "more: 4 partitions, not 6",
         "lists: cleanup.policy is delete, not compact",
         "dead: retention.ms is 1, not 2592000000",
-        f"dead: max.message.bytes is None, not {1_048_588 + HEADROOM_BYTES}",
+        f"dead: max.message.bytes is None, not {DEAD_LETTER_MAX_MESSAGE_BYTES}",
     ]
 
 

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from consumers import worker as worker_module
+from consumers.exit_codes import ExitCode
 from consumers.handler import Handler
 from consumers.health import Health
 from consumers.metrics import Metrics
@@ -70,7 +71,7 @@ class World:
 
     @property
     def names(self) -> list[str]:
-        return [call[0] for call in self.calls if call[0] not in {"beat", "count"}]
+        return [call[0] for call in self.calls if call[0] not in {"beat", "count", "committed"}]
 
     # The source
     def poll(self) -> Batch:
@@ -91,6 +92,9 @@ class World:
     def handle(self, given: Batch) -> list[Message]:
         self.called("handle", tuple(r.offset for r in given.records))
         return [Message("lists", b"u", b"%d" % r.offset) for r in given.records if not r.replayed]
+
+    def committed(self) -> None:
+        self.called("committed")
 
     def drop_caches(self) -> None:
         self.called("drop_caches")
@@ -176,6 +180,7 @@ def test_a_step_is_poll_handle_send_flush_commit() -> None:
         ("send", (b"4", b"5")),
         ("flush",),
         ("commit", {("ratings", 0): 6}, METADATA),
+        ("committed",),
     ]
 
 
@@ -209,6 +214,14 @@ def test_freshness_is_measured_from_append_to_commit() -> None:
     it.worker.step()
     assert it.served("tastestream_freshness_seconds_count") == {"": 1}
     assert it.served("tastestream_freshness_seconds_sum") == {"": 0.25}
+
+
+def test_only_what_is_committed_is_told_to_the_handler() -> None:
+    """Law: a batch that was given up, and one that was only replayed, count for no limit."""
+    it = rig(batch(4), REPLAY, batch(4), failures={"commit": [TransactionAbortedError("rebalanced")]})
+    for told in (0, 0, 1):
+        it.worker.step()
+        assert it.world.calls.count(("committed",)) == told
 
 
 # A step that is given up
@@ -316,7 +329,7 @@ def test_a_store_that_is_away_is_waited_for_in_the_group() -> None:
     order = " ".join(name for name, _ in groupby(it.world.names))
     assert order == "poll handle keep_alive handle keep_alive handle begin send flush commit"
     assert {call for call in it.world.calls if call[0] == "handle"} == {("handle", (4, 5))}
-    assert it.world.calls[-2] == ("commit", {("ratings", 0): 6}, METADATA)
+    assert ("commit", {("ratings", 0): 6}, METADATA) in it.world.calls
     assert it.served("tastestream_store_retries_total") == {"": 2}
 
 
@@ -375,6 +388,20 @@ def test_a_store_that_asks_for_more_than_the_limit_is_not_waited_for() -> None:
 
 
 # Running, stopping, reporting
+
+
+def test_an_assignment_that_waits_for_the_store_ends_when_asked_to() -> None:
+    """Law: waiting is alive and not ready; once the worker is to stop, the process ends, in order."""
+    world = World()
+    health = Health(60)
+    around = Surroundings(Metrics(), health, cast("Watchdog", world), lambda: 0)
+    health.ready(True)
+    around.wait_unless_stopping()
+    assert (world.calls, health.why_not_ready()) == ([("beat",)], "the store is away")
+    around.stopping.set()
+    with pytest.raises(SystemExit) as ended:
+        around.wait_unless_stopping()
+    assert ended.value.code == ExitCode.OK
 
 
 def test_stopping_finishes_the_step_in_hand() -> None:

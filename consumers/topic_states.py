@@ -1,0 +1,201 @@
+"""The events that states are rebuilt from, read without the service: from the input topics, or from a data set.
+
+What a record changes is written here anew; of the service only the wire's decoder is shared, because what it refuses
+is what the worker makes a dead letter of.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, Message
+from confluent_kafka.admin import AdminClient
+
+from consumers.judgement import Bounds
+from consumers.logs import KAFKA_LOG
+from consumers.offsets import Offsets, Patience
+from consumers.settings import Settings
+from consumers.settings_mapping import wire_rules
+from consumers.settings_sources import SettingsError
+from consumers.topic_reader import TopicReader
+from producers.replay import ReplayPlan
+from producers.tables import DatasetError, Ratings
+from recommender.profile import Change, Forget, Rate, Retract, SetAttributes, Update
+from recommender.store import StoreSettings
+from schemas.decode import Decoded, RawRecord, decoder_for
+from schemas.events import Event, Forgotten, ProfileChanged, Rated, Retracted
+from schemas.reasons import MalformedRecordError
+
+Progress = Callable[[int, int], None]
+PROGRESS_EVERY_RECORDS = 1_000
+FILE_SOURCE = "file"
+"""The source of events that came from no topic; its offsets are their places in the file's order, from 0."""
+
+
+class Events(Protocol):
+    """Where events come from; `begin` before the store is looked at, `updates` after it, `bounds` after those."""
+
+    bounds: Bounds
+    has_offsets: bool
+    """Whether their offsets are those that states name; otherwise a state's count says what it has applied."""
+    records: int
+    """Records read by the last `updates`, those that are malformed too."""
+
+    def begin(self, made_for: StoreSettings) -> None:
+        """Note what must be in the store by now.
+
+        Raises:
+            StoreMismatchError: the store was filled from other topics.
+        """
+
+    def updates(self, report: Progress) -> Iterator[Update]:
+        """Every valid event that stands there now, in order per source; `report` gets (records read, records)."""
+
+    def named(self, source: str) -> str:
+        """A source for people."""
+
+
+@dataclass(slots=True)
+class TopicEvents:
+    """The events of the input topics, as any read_committed reader sees them.
+
+    Raises:
+        SettingsError: the catalogue's item ids are strings, whose dimensions only a store knows.
+    """
+
+    settings: Settings
+    bounds: Bounds = field(default_factory=lambda: Bounds({}, {}), init=False)
+    has_offsets: bool = field(default=True, init=False)
+    records: int = field(default=0, init=False)
+    malformed: int = field(default=0, init=False)
+    _ids: dict[str, str] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        if self.settings.catalogue.item_ids != "integer":
+            raise SettingsError(["catalogue.item_ids: states can be rebuilt for integer item ids alone"])
+
+    def begin(self, made_for: StoreSettings) -> None:
+        """See `Events.begin`; the committed offsets are the group's.
+
+        Raises:
+            SourceError: the brokers do not answer in time.
+            TopicsError: an input topic is missing.
+        """
+        kafka = self.settings.kafka
+        own: dict[str, Any] = {"group.id": self.settings.group, "enable.auto.commit": False, "logger": KAFKA_LOG}
+        consumer = Consumer(kafka.consumer_config() | own)
+        admin: dict[str, Any] = {**kafka.client_config(), "logger": KAFKA_LOG}
+        try:
+            patience = Patience(kafka.request_timeout_s, kafka.request_timeout_s)
+            offsets = Offsets(consumer, AdminClient(admin), patience)
+            found = offsets.topics(self.settings.input_topics)
+            made_for.with_partitions({name: count for name, (_, count) in found.items()})
+            keys = [(name, number) for name, (_, count) in found.items() for number in range(count)]
+            self._ids = {name: topic_id for name, (topic_id, _) in found.items()}
+            committed = offsets.committed(keys)
+        finally:
+            consumer.close()
+        self.bounds = Bounds({}, {self._source(*key): offset or 0 for key, offset in committed.items()})
+
+    def updates(self, report: Progress) -> Iterator[Update]:
+        """See `Events.updates`.
+
+        Raises:
+            ClusterError: the brokers do not answer in time.
+        """
+        rules, decode = wire_rules(self.settings), decoder_for("json")
+        self.records = self.malformed = 0
+        kafka = self.settings.kafka
+        with TopicReader(kafka.consumer_config(), self.settings.input_topics, kafka.request_timeout_s) as reader:
+            marks = reader.watermarks()
+            total = sum(high - low for low, high in marks.values())
+            for message in reader.up_to({key: high for key, (_, high) in marks.items()}):
+                self.records += 1
+                if self.records % PROGRESS_EVERY_RECORDS == 0:
+                    report(self.records, total)
+                try:
+                    decoded = decode(_raw(message), rules)
+                except MalformedRecordError:
+                    self.malformed += 1
+                    continue
+                yield self._update(message, decoded)
+            # Asked again: what retention took away meanwhile was not read.
+            lows = {self._source(*key): low for key, (low, _) in reader.watermarks().items()}
+        self.bounds = Bounds(lows, self.bounds.committed)
+
+    def named(self, source: str) -> str:
+        """See `Events.named`; a topic that is no input any more goes by its id."""
+        topic_id, _, partition = source.rpartition(":")
+        names = {known: name for name, known in self._ids.items()}
+        return f"{names.get(topic_id, topic_id)} [{partition}]"
+
+    def _update(self, message: Message, decoded: Decoded) -> Update:
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        assert topic is not None  # noqa: S101  # only messages without a place have none, and those are errors
+        assert partition is not None  # noqa: S101  # as above
+        assert offset is not None  # noqa: S101  # as above
+        return Update(self._source(topic, partition), offset, decoded.event.user_id, change_of(decoded))
+
+    def _source(self, topic: str, partition: int) -> str:
+        return f"{self._ids[topic]}:{partition}"
+
+
+@dataclass(slots=True)
+class FileEvents:
+    """The events that `tastestream replay` sends of a data set, all of which must be in the store.
+
+    Raises:
+        DatasetError: an item id is no integer.
+    """
+
+    plan: ReplayPlan
+    bounds: Bounds = field(init=False)
+    has_offsets: bool = field(default=False, init=False)
+    records: int = field(default=0, init=False)
+    _ratings: Ratings = field(init=False)
+    _profiles: Sequence[ProfileChanged] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._ratings = self.plan.ratings()
+        self._profiles = self.plan.profile_events(self._ratings)
+        self.bounds = Bounds({FILE_SOURCE: 0}, {FILE_SOURCE: len(self._profiles) + len(self._ratings)})
+
+    def begin(self, made_for: StoreSettings) -> None:
+        """See `Events.begin`; a file says nothing of topics."""
+
+    def updates(self, report: Progress) -> Iterator[Update]:
+        """See `Events.updates`."""
+        self.records = self.bounds.committed[FILE_SOURCE]
+        for place, profile in enumerate(self._profiles):
+            yield Update(FILE_SOURCE, place, profile.user_id, SetAttributes(profile.attributes))
+        for place, (user, item, rating, at_ms) in enumerate(self._ratings.rows(), len(self._profiles)):
+            if not isinstance(item, int):
+                name = self.plan.dataset.name
+                raise DatasetError(f"the item id {item!r} is no integer: its dimension is not known", name)
+            yield Update(FILE_SOURCE, place, str(user), Rate(item, float(rating), at_ms))
+            if place % PROGRESS_EVERY_RECORDS == 0:
+                report(place, self.records)
+
+    def named(self, _source: str) -> str:
+        """See `Events.named`."""
+        return self.plan.dataset.name
+
+
+def change_of(decoded: Decoded) -> Change:
+    """What a valid event changes of its user."""
+    event: Event = decoded.event
+    match event:
+        case Rated(item_id=int() as item, rating=rating):
+            return Rate(item, rating, decoded.at_ms)
+        case Retracted(item_id=int() as item):
+            return Retract(item, decoded.at_ms)
+        case ProfileChanged(attributes=attributes):
+            return SetAttributes(attributes)
+        case Forgotten():
+            return Forget()
+    raise TypeError(f"an event of a catalogue with integer item ids has no other form: {event.type}")
+
+
+def _raw(message: Message) -> RawRecord:
+    kind, at_ms = message.timestamp()
+    return RawRecord(message.key(), message.value(), None if kind == TIMESTAMP_NOT_AVAILABLE else at_ms)
