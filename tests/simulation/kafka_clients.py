@@ -250,6 +250,9 @@ class SimulatedProducer:
         self._epoch = -1
         self._queue: list[tuple[str, Stored]] = []
 
+    def list_topics(self, timeout: float) -> None:
+        """Nothing follows from what it says."""
+
     def init_transactions(self, timeout_s: float) -> None:
         fault = self._host.enter("init_transactions", "init_away")
         if _is(fault, "init_away"):
