@@ -21,7 +21,7 @@ from consumers.membership import Membership
 from consumers.metrics import Metrics
 from consumers.offsets import Patience
 from consumers.permissions import check_permitted, worker_permissions
-from consumers.ranking_kernels import ranking_kernels
+from consumers.ranking_kernels import RankingKernels
 from consumers.settings import Settings
 from consumers.settings_mapping import dead_letter_tolerance, history_limits, ranking_rules, store_settings, wire_rules
 from consumers.source import KafkaSource, SourceOptions
@@ -139,7 +139,7 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         sink = transactional_sink(settings, topics, settings.transactional_id)
         stack.callback(sink.close)
         rules = ranking_rules(settings)
-        recommender = Recommender(store, rules, settings.limits.neighbour_cache_max_bytes, ranking_kernels())
+        recommender = Recommender(store, rules, settings.limits.neighbour_cache_max_bytes, RankingKernels())
         dead_letter_max_bytes = topics[settings.dead_letter_topic].max_message_bytes
         handler = _handler(settings, store, recommender, around, dead_letter_max_bytes)
         patience_s = settings.limits.store_retry_limit_s
@@ -175,7 +175,12 @@ def transactional_sink(settings: Settings, topics: Mapping[str, Topic], transact
     limits = settings.limits
     return TransactionalSink(
         {**settings.kafka.producer_config(), "logger": KAFKA_LOG, **_message_sizes(topics)},
-        SinkOptions(transactional_id, limits.transaction_timeout_s, commit_timeout_s=limits.commit_timeout_s),
+        SinkOptions(
+            transactional_id,
+            limits.transaction_timeout_s,
+            commit_timeout_s=limits.commit_timeout_s,
+            group=settings.group,
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from consumers.ranking_kernels import ranking_kernels
+from consumers.ranking_kernels import RankingKernels
 from consumers.settings import Settings
 from consumers.settings_mapping import history_limits, ranking_rules, rating_scale, store_settings
 from consumers.stores.edge import EdgeStore
@@ -177,7 +177,7 @@ class ServiceSystem:
         state_rules = StateRules(rules.value, history_limits(settings), limits.own_cache_max_bytes)
         self._store = store
         self._states = UserStates(store, state_rules, writer="evaluation")
-        self._recommender = Recommender(store, rules, limits.neighbour_cache_max_bytes, ranking_kernels())
+        self._recommender = Recommender(store, rules, limits.neighbour_cache_max_bytes, RankingKernels())
         self._offset = 0
         while self._recommender.scan_slice(_SCAN_USERS):
             pass

@@ -1,12 +1,37 @@
 """Which arithmetic ranks: compiled where numba is installed (the extra `compiled`), its equal in numpy elsewhere."""
 
-from recommender.kernels import Kernels, NumpyKernels
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.kernels import Ballots, Kernels, NumpyKernels, Tally
+from recommender.profile import Floats, Items
 
 
-def ranking_kernels() -> Kernels:
-    """The fastest kernels that can be had here; lists are the same with any."""
-    try:
-        from recommender.compiled import CompiledKernels  # noqa: PLC0415  # numba is optional
-    except ImportError:
-        return NumpyKernels()
-    return CompiledKernels()
+class RankingKernels:
+    """The fastest kernels that can be had here; lists are the same with any.
+
+    They are looked for at `warm_up`, because numba takes half a second to load: a worker does it while its group gives
+    it partitions.
+    """
+
+    def warm_up(self) -> None:
+        """See `Kernels.warm_up`."""
+        self._found.warm_up()
+
+    def tally(self, ballots: Ballots) -> Tally:
+        """See `Kernels.tally`."""
+        return self._found.tally(ballots)
+
+    def best(self, scores: Floats, support: NDArray[np.int64], items: Items, limit: int) -> NDArray[np.int64]:
+        """See `Kernels.best`."""
+        return self._found.best(scores, support, items, limit)
+
+    @cached_property
+    def _found(self) -> Kernels:
+        try:
+            from recommender.compiled import CompiledKernels  # noqa: PLC0415  # numba is optional, and slow to load
+        except ImportError:
+            return NumpyKernels()
+        return CompiledKernels()

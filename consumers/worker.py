@@ -110,7 +110,9 @@ class Worker:
         Raises:
             Exception: whatever a step could not deal with; nothing of that step was committed.
         """
-        # A first look at the stored ratings, so that the first list already knows what an average rating is.
+        # While the group gives us partitions: the kernels, and a first look at the stored ratings, so that the first
+        # list already knows what an average rating is.
+        self._parts.recommender.warm_up()
         self._count_slice()
         while not self._around.stopping.is_set():
             self.step()

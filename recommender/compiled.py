@@ -110,6 +110,9 @@ class CompiledKernels:
         self._sums = np.zeros((1024, 4))
         self._items = np.empty(1025, np.int32)
 
+    def warm_up(self) -> None:
+        """See `Kernels.warm_up`; loading this module was it."""
+
     def tally(self, ballots: Ballots) -> Tally:
         """See `Kernels.tally`."""
         if len(self._sums) < len(ballots.ranks):

@@ -53,6 +53,9 @@ class Tally:
 class Kernels(Protocol):
     """What an implementation offers."""
 
+    def warm_up(self) -> None:
+        """Do now what the first use would have to wait for."""
+
     def tally(self, ballots: Ballots) -> Tally:
         """Add the votes up, in the order of the entries; the order of the items is the implementation's own."""
 
@@ -65,6 +68,9 @@ class NumpyKernels:
 
     def __init__(self) -> None:
         self._slot: Dense = np.zeros(1024, np.int32)
+
+    def warm_up(self) -> None:
+        """See `Kernels.warm_up`."""
 
     def tally(self, ballots: Ballots) -> Tally:
         """See `Kernels.tally`."""

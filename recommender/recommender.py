@@ -92,6 +92,10 @@ class Recommender:
         self._lists = 0
         self._ranker = Ranker(rules, self.index, self._kernels)
 
+    def warm_up(self) -> None:
+        """Do now what the first list would have to wait for."""
+        self._kernels.warm_up()
+
     def scan_slice(self, users_max: int) -> bool:
         """Count a slice of the stored histories; False when all have been counted."""
         if self._scan.next_id is None:

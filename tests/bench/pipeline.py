@@ -10,7 +10,7 @@ from confluent_kafka import murmur2
 
 from consumers import app
 from consumers.handler import Handler
-from consumers.ranking_kernels import ranking_kernels
+from consumers.ranking_kernels import RankingKernels
 from consumers.records import Batch, Record
 from consumers.settings import Settings
 from consumers.settings_mapping import ranking_rules
@@ -44,7 +44,7 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
         store = app.open_store(settings)
         stack.callback(store.close)
         cache_max_bytes = settings.limits.neighbour_cache_max_bytes
-        recommender = Recommender(store, ranking_rules(settings), cache_max_bytes, ranking_kernels())
+        recommender = Recommender(store, ranking_rules(settings), cache_max_bytes, RankingKernels())
         around = app._surroundings(settings, stack)
         handler = app._handler(settings, store, recommender, around, DEAD_LETTER_MAX_BYTES)
         recommender.scan_slice(settings.limits.scan_slice_users)

@@ -58,6 +58,7 @@ class World:
     lag: dict[tuple[str, int], int] = field(default_factory=dict)
     exclusive: bool = True
     uncounted_slices: int = 0
+    is_warm: bool = False
     cached_bytes: int = 20
     cache: Sized = field(default_factory=Sized)
 
@@ -117,6 +118,10 @@ class World:
         self.called("flush")
 
     # The recommender
+    def warm_up(self) -> None:
+        assert not self.calls
+        self.is_warm = True
+
     def scan_slice(self, users_max: int) -> bool:
         self.called("count", users_max)
         self.uncounted_slices -= 1
@@ -477,6 +482,14 @@ def test_the_memory_of_the_caches_is_told() -> None:
 
 
 # Counting what is stored
+
+
+def test_the_kernels_are_loaded_before_anything_is_read() -> None:
+    """No list waits for them: it is done while the group still gives out partitions."""
+    it = rig()
+    it.worker.stop()
+    it.worker.run()
+    assert it.world.is_warm
 
 
 def test_stored_users_are_counted_a_slice_per_step() -> None:
