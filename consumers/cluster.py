@@ -12,7 +12,6 @@ from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, Res
 from schemas.dead_letters import HEADROOM_BYTES
 
 _NOT_EVEN_DESCRIBED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
-_NOT_THERE = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND})
 
 # What a broker says to a certificate of ours, or to none, comes as a broken connection with the alert in its text.
 _CERTIFICATE_ALERT = re.compile(
@@ -96,11 +95,7 @@ class Cluster:
             raise ClusterError(f"the settings of {name} cannot be read: {error.args[0].str()}") from error
 
     def allowed_on_topics(self, names: Sequence[str]) -> dict[str, frozenset[AclOperation] | None]:
-        """What this user may do to topics, by name; None where the cluster does not say, or has no such topic.
-
-        Raises:
-            ClusterError: the cluster does not answer.
-        """
+        """What this user may do to topics, by name; None where the cluster does not say, or has no such topic."""
         return _allowed(
             self.admin.describe_topics(
                 TopicCollection(list(names)), include_authorized_operations=True, request_timeout=self._timeout_s
@@ -108,11 +103,7 @@ class Cluster:
         )
 
     def allowed_on_groups(self, names: Sequence[str]) -> dict[str, frozenset[AclOperation] | None]:
-        """What this user may do to groups, by name; None where the cluster does not say.
-
-        Raises:
-            ClusterError: the cluster does not answer.
-        """
+        """What this user may do to groups, by name; None where the cluster does not say."""
         return _allowed(
             self.admin.describe_consumer_groups(
                 list(names), include_authorized_operations=True, request_timeout=self._timeout_s
@@ -155,18 +146,16 @@ class Cluster:
 
 
 def _allowed(answers: Mapping[str, Future[Any]]) -> dict[str, frozenset[AclOperation] | None]:
-    return {name: _allowed_on(name, answer) for name, answer in answers.items()}
+    return {name: _allowed_on(answer) for name, answer in answers.items()}
 
 
-def _allowed_on(name: str, answer: Future[Any]) -> frozenset[AclOperation] | None:
+def _allowed_on(answer: Future[Any]) -> frozenset[AclOperation] | None:
     try:
         operations = answer.result().authorized_operations
     except KafkaException as error:
-        if error.args[0].code() in _NOT_EVEN_DESCRIBED:
-            return frozenset()
-        if error.args[0].code() in _NOT_THERE:
-            return None
-        raise ClusterError(f"what is allowed on {name} cannot be read: {error.args[0].str()}") from error
+        # In a new cluster, say, the first question about a group fails until its coordinator is there: whoever works
+        # with it waits for that, and is told by the brokers themselves when it is refused.
+        return frozenset() if error.args[0].code() in _NOT_EVEN_DESCRIBED else None
     return None if operations is None else frozenset(operations)
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from confluent_kafka.admin import ResourceType
@@ -113,15 +113,19 @@ def _check_space(settings: Settings) -> None:
 
 def _server(settings: Settings) -> str:
     from consumers.stores.server_connection import Connection  # noqa: PLC0415  # qdrant-client takes over a second to load, and Edge needs none of it
+    from consumers.stores.server_settings import refuse_unsafe_collection  # noqa: PLC0415  # as above
 
-    options = server_options(settings)
-    if not store_exists(settings):
+    options = replace(server_options(settings), collection=current_name(settings))
+    is_there = store_exists(settings)
+    if not is_there:
         options.refuse_unsafe(options.replication)
     connection = Connection(options)
     try:
         connection.refuse_old_server()
         version = _version(connection)
-        points = _points(connection, current_name(settings)) if store_exists(settings) else 0
+        if is_there:
+            refuse_unsafe_collection(connection, options)
+        points = _points(connection, options.collection) if is_there else 0
     finally:
         connection.close()
     place = f"Qdrant {version} at {store_place(settings)}"

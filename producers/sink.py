@@ -27,9 +27,9 @@ _FENCED = frozenset(
 )
 
 _REFUSED = {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "allow Write on every topic that is written, Read on every one that is read",
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "allow Read on the group",
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "allow Write on the transactional id",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "allow Write on {written}, and Read on the topics that are read",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "allow Read on group {group!r}",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "allow Write on transactional id {transactional_id!r}",
 }
 """What an operator has to allow, by what the brokers say; waiting cures none of it."""
 
@@ -57,13 +57,17 @@ class FencedError(SinkError):
 
 @dataclass(frozen=True, slots=True)
 class SinkOptions:
-    """Limits in seconds: of one transaction on the broker, of flushing, and of committing with all its retries."""
+    """Limits in seconds: of one transaction on the broker, of flushing, and of committing with all its retries.
+
+    `group` is the consumer group of the offsets, for errors to name.
+    """
 
     transactional_id: str
     transaction_timeout_s: float = 15.0
     flush_timeout_s: float = 10.0
     commit_timeout_s: float = 30.0
     init_timeout_s: float = 30.0
+    group: str = ""
 
 
 class TransactionalSink:
@@ -93,17 +97,20 @@ class TransactionalSink:
             "enable.idempotence": True,
         }
         self._begun_at = time.monotonic()
+        self._written: set[str] = set()
         self._producer = self._new_producer()
 
     def begin(self) -> None:
         """Begin a transaction."""
         self._begun_at = time.monotonic()
+        self._written.clear()
         self._guarded("begin a transaction", self._producer.begin_transaction)
 
     def send(self, messages: Iterable[Message]) -> None:
         """Hand messages to the producer; they travel while the caller goes on."""
         deadline = time.monotonic() + self._options.flush_timeout_s
         for message in messages:
+            self._written.add(message.topic)
             self._produce(message, deadline)
         self._producer.poll(0)
 
@@ -194,7 +201,15 @@ class TransactionalSink:
             is_size = kafka_error.code() == KafkaError.MSG_SIZE_TOO_LARGE
             kind = MessageTooLargeError if is_size else TransactionAbortedError
             self._abort(f"could not {doing}: {kafka_error.str()}", kind)
-        raise SinkError(f"could not {doing}: {_said(kafka_error)}") from error
+        raise SinkError(f"could not {doing}: {self._said(kafka_error)}") from error
+
+    def _said(self, error: KafkaError) -> str:
+        remedy = _REFUSED.get(error.code())
+        if remedy is None:
+            return error.str()
+        written = ", ".join(sorted(self._written)) or "the topics that are written"
+        names = {"transactional_id": self._options.transactional_id, "group": self._options.group}
+        return f"{error.str()}; {remedy.format(written=written, **names)}"
 
     def _refuse_fenced(self, error: KafkaException) -> None:
         if not _is_fenced(error):
@@ -237,14 +252,9 @@ class TransactionalSink:
                 raise self._fenced() from error
             kafka_error: KafkaError = error.args[0]
             raise SinkError(
-                f"no transaction can be begun as {self._options.transactional_id!r}: {_said(kafka_error)}"
+                f"no transaction can be begun as {self._options.transactional_id!r}: {self._said(kafka_error)}"
             ) from error
         return producer
-
-
-def _said(error: KafkaError) -> str:
-    remedy = _REFUSED.get(error.code())
-    return f"{error.str()}; {remedy}" if remedy else error.str()
 
 
 def _is_fenced(error: KafkaException) -> bool:

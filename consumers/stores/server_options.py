@@ -57,17 +57,26 @@ class ServerOptions:
         die before it has written anew, a rating can be lost, which `accept_lost_ratings_if_a_worker_dies` takes.
 
         Raises:
-            StoreError: other settings than those that were seen to be safe while nodes and workers were killed.
+            StoreError: other settings than those that were seen to be safe while nodes and workers were killed, or
+                nodes that cannot be read one by one.
         """
-        if found in _SAFE:
-            return
-        why, instead = "can lose updates", "or, without replicas, 1 and 1"
-        if found == _SAFE_WHILE_WRITERS_LIVE:
-            if self.accept_lost_ratings_if_a_worker_dies:
-                return
-            why = "loses a rating when a worker dies right after a write that failed"
-            instead = "or take that risk (qdrant.accept_lost_ratings_if_a_worker_dies = true)"
-        raise StoreError(
-            f"qdrant.replication_factor = {found.factor} with qdrant.write_consistency_factor = {found.writes} and "
-            f"qdrant.read_consistency = {found.reads} {why}: use 3, 2 and quorum; {instead}"
-        )
+        if problem := self._problem(found):
+            raise StoreError(
+                f"qdrant.replication_factor = {found.factor} with qdrant.write_consistency_factor = {found.writes} and "
+                f"qdrant.read_consistency = {found.reads} {problem}"
+            )
+        if 1 < found.factor > len(self.node_urls):
+            raise StoreError(
+                f"the collection has {found.factor} replicas, qdrant.node_urls names {len(self.node_urls)} nodes: name "
+                "every node's own gRPC url, so that disagreeing replicas can be read"
+            )
+
+    def _problem(self, found: Replication) -> str:
+        if found == _SAFE_WHILE_WRITERS_LIVE and not self.accept_lost_ratings_if_a_worker_dies:
+            return (
+                "loses a rating when a worker dies right after a write that failed: use 3, 2 and quorum; or take that "
+                "risk (qdrant.accept_lost_ratings_if_a_worker_dies = true)"
+            )
+        if found not in {*_SAFE, _SAFE_WHILE_WRITERS_LIVE}:
+            return "can lose updates: use 3, 2 and quorum; or, without replicas, 1 and 1"
+        return ""

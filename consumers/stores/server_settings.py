@@ -27,17 +27,21 @@ def open_collection(connection: Connection, options: ServerOptions, vector_name:
     if not exists:
         options.refuse_unsafe(options.replication)
         _create(connection, options, vector_name)
+    refuse_unsafe_collection(connection, options)
+
+
+def refuse_unsafe_collection(connection: Connection, options: ServerOptions) -> None:
+    """Check the replication of a collection that is there; what the settings would make of a new one does not count.
+
+    Raises:
+        StoreError: it is not safe.
+    """
     params = _params(connection, options)
-    copies = params.replication_factor or 1
+    copies, writes = params.replication_factor or 1, params.write_consistency_factor or 1
     try:
-        options.refuse_unsafe(Replication(copies, params.write_consistency_factor or 1, options.read_consistency))
+        options.refuse_unsafe(Replication(copies, writes, options.read_consistency))
     except StoreError as error:
         raise StoreError(f"collection {options.collection!r} at {connection.place}: {error}") from None
-    if copies > 1 and len(options.node_urls) < copies:
-        raise StoreError(
-            f"collection {options.collection!r} at {connection.place} has {copies} replicas, qdrant.node_urls names "
-            f"{len(options.node_urls)} nodes: name every node's own gRPC url, so that disagreeing replicas can be read"
-        )
 
 
 def _create(connection: Connection, options: ServerOptions, vector_name: str) -> None:

@@ -75,8 +75,23 @@ def test_what_no_worker_would_start_with_is_refused(tmp_path: Path, version: str
 def test_the_risk_of_two_replicas_can_be_taken(tmp_path: Path) -> None:
     """A setting that says what can be lost makes two replicas acceptable."""
     with QdrantDouble(tmp_path) as double:
-        taken = {"replication_factor": 2, "accept_lost_ratings_if_a_worker_dies": True}
+        nodes = (f"http://127.0.0.1:{double.port}",) * 2
+        two = {"replication_factor": 2, "node_urls": nodes}
+        taken = {**two, "accept_lost_ratings_if_a_worker_dies": True}
         assert finding(settings_for(double, **taken)).code is ExitCode.OK
+        assert "qdrant.node_urls" in finding(settings_for(double, **{**taken, "node_urls": nodes[:1]})).detail
+        assert "accept_lost_ratings" in finding(settings_for(double, **two)).detail
+
+
+def test_an_empty_collection_that_is_unsafe_is_refused(tmp_path: Path) -> None:
+    """A collection that somebody made counts as it is, whatever the settings would make."""
+    with QdrantDouble(tmp_path) as double:
+        client = QdrantClient(host="127.0.0.1", grpc_port=double.port, prefer_grpc=True, check_compatibility=False)
+        sparse = {"v": models.SparseVectorParams()}
+        client.create_collection("users", vectors_config={}, sparse_vectors_config=sparse, replication_factor=2)
+        client.close()
+        found = finding(settings_for(double))
+        assert (found.code, "accept_lost_ratings_if_a_worker_dies" in found.detail) == (ExitCode.STORE, True)
 
 
 def test_a_server_that_is_away_is_a_finding(tmp_path: Path) -> None:

@@ -73,6 +73,10 @@ class Deployment:
         """The Kafka cluster, as an administrator sees it."""
         return Cluster(self.settings.kafka.client_config(), WAIT_S)
 
+    def settings_with(self, **variables: str) -> Settings:
+        """The settings of a worker with some of its own."""
+        return load_settings(environment=self._variables | _environment(**variables), folder=self._folder)
+
     def worker(self, *arguments: str, **variables: str) -> WorkerProcess:
         """A worker that is not started yet; `variables` are settings of its own."""
         own = self._variables | _environment(**variables)

@@ -17,7 +17,7 @@ from producers.sink import (
 )
 from schemas.messages import Message
 
-OPTIONS = SinkOptions("worker-1", flush_timeout_s=0.05, commit_timeout_s=0.05, init_timeout_s=3.0)
+OPTIONS = SinkOptions("worker-1", flush_timeout_s=0.05, commit_timeout_s=0.05, init_timeout_s=3.0, group="readers")
 RETRIABLE = KafkaException(KafkaError(KafkaError._TIMED_OUT, "timed out", retriable=True))
 ABORTABLE = KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION, "rebalanced", txn_requires_abort=True))
 FATAL = KafkaException(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "out of order", fatal=True))
@@ -311,6 +311,24 @@ def test_any_other_error_stops_the_worker(step: str, error: KafkaException) -> N
         transaction(sink_of(broker))
     assert type(raised.value) is SinkError
     assert broker.names[-1] == step
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, "allow Write on lists"),
+        (KafkaError.GROUP_AUTHORIZATION_FAILED, "allow Read on group 'readers'"),
+        (KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "allow Write on transactional id 'worker-1'"),
+    ],
+)
+@pytest.mark.parametrize("step", ["produce", "offsets", "commit"])
+def test_what_is_forbidden_ends_the_worker_at_once(step: str, code: int, sentence: str) -> None:
+    """Law: a refusal is not tried again, leaves nothing open, and says what must be allowed on which resource."""
+    broker = Broker({step: [KafkaException(KafkaError(code, "forbidden", txn_requires_abort=True))]})
+    with pytest.raises(SinkError, match=f"forbidden; {sentence}") as raised:
+        transaction(sink_of(broker))
+    assert type(raised.value) is SinkError
+    assert broker.names[-2:] == [step, "abort"]
 
 
 def test_messages_that_are_not_taken_in_time_replace_the_producer() -> None:
