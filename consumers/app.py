@@ -20,7 +20,7 @@ from consumers.logs import KAFKA_LOG
 from consumers.membership import Membership
 from consumers.metrics import Metrics
 from consumers.offsets import Patience
-from consumers.permissions import check_permitted, worker_permissions
+from consumers.permissions import check_permissions
 from consumers.ranking_kernels import RankingKernels
 from consumers.settings import Settings
 from consumers.settings_mapping import dead_letter_tolerance, history_limits, ranking_rules, store_settings, wire_rules
@@ -110,17 +110,6 @@ def topic_plan(settings: Settings) -> tuple[list[TopicSpec], GroupSpec]:
         settings.input_topics, settings.recommendations_topic, settings.dead_letter_topic, topics.partitions
     )
     return specs, GroupSpec(settings.group, topics.session_timeout_ms, topics.heartbeat_interval_ms)
-
-
-def check_permissions(settings: Settings) -> None:
-    """See that Kafka answers and lets these settings' user do what a worker does.
-
-    Raises:
-        ClusterError: Kafka does not answer, or it refuses; names all that it refuses.
-    """
-    cluster = Cluster(settings.kafka.client_config(), settings.kafka.request_timeout_s)
-    cluster.check_reachable()
-    check_permitted(cluster, worker_permissions(settings))
 
 
 @contextmanager

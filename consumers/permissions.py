@@ -71,6 +71,17 @@ def worker_permissions(settings: Settings) -> list[Permission]:
     ]
 
 
+def check_permissions(settings: Settings) -> None:
+    """See that Kafka answers and lets these settings' user do what a worker does.
+
+    Raises:
+        ClusterError: Kafka does not answer, or it refuses; names all that it refuses.
+    """
+    cluster = Cluster(settings.kafka.client_config(), settings.kafka.request_timeout_s)
+    cluster.check_reachable()
+    check_permitted(cluster, worker_permissions(settings))
+
+
 def check_permitted(cluster: Cluster, needed: Sequence[Permission]) -> None:
     """See that the cluster allows what is needed of topics and groups; of transactional ids it does not tell.
 

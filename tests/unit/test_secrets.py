@@ -14,7 +14,7 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-import consumers.app
+import consumers.permissions
 from consumers.app import server_options
 from consumers.cli import _ended
 from consumers.cluster import Cluster
@@ -170,7 +170,7 @@ def test_no_traceback_shows_a_secret(
 ) -> None:
     """An internal error is logged with its traceback, whose frames hold secrets in their variables: none is shown."""
     monkeypatch.setenv(variable_of("log.format"), form)
-    monkeypatch.setattr(consumers.app, "Cluster", _break)
+    monkeypatch.setattr(consumers.permissions, "Cluster", _break)
     assert _ended(["run"]) == ExitCode.INTERNAL
     said = capfd.readouterr().err
     assert "ZeroDivisionError" in said
