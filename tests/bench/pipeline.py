@@ -18,7 +18,6 @@ from recommender.recommender import Recommender
 from recommender.store import Store
 from schemas.messages import Message
 
-
 DEAD_LETTER_MAX_BYTES = 64 * 1024 * 1024
 
 
