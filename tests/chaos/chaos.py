@@ -4,10 +4,11 @@
     make chaos ARGS='--scenario kills --kills 1000 --events 1000000 --seed 3'
 
 The seed names the faults, their order and the moments planned for them; when the machine gets to them is its own.
-Prints a table and writes build/chaos.json; ends with 1 when anything is wrong, or when the control finds nothing wrong.
+SIGTERM ends it early, with a judgement of what was done. Prints a table and writes build/chaos.json; ends with 1 when anything is wrong, or when the control finds nothing wrong.
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 from chaos_report import report, write
 from rich.console import Console
 from scenarios import SCENARIOS, Outcome, run_scenario
-from trial import Ground, Record, Terms
+from trial import ENOUGH, Ground, Record, Terms
 
 from consumers.logs import configure_logs
 from consumers.settings_sections import LogSettings
@@ -37,6 +38,7 @@ def main() -> int:
     options = _options()
     names = options.scenario or list(SCENARIOS)
     configure_logs(LogSettings(level="error"))
+    signal.signal(signal.SIGTERM, lambda *_: ENOUGH.set())
     began_at, about_s = time.monotonic(), options.minutes * 60 + OVERHEAD_S * len(names)
 
     def say(text: str) -> None:

@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from rating_stream import Pace, RatingStream
 from producers.broker import LocalBroker
 
 LOOK_S = 0.02
+ENOUGH = threading.Event()
+"""Set when the run is to end before its time: what was done is judged all the same."""
 RECOVERY_LIMIT_S = 60.0
 DRAIN_LIMIT_S = 60.0
 """How long the rest may stand still before it is given up."""
@@ -163,7 +166,7 @@ class Trial:
             if len(faults) > FAULTS_SHOWN_MAX:
                 done = f"{faults.total():,} faults of {len(faults)} kinds"
             self.ground.say(f"{self.name}: {sent:,} events, {self.watch.lists:,} lists; {done}; {self._left(left_s)}")
-        return left_s > 0 or (wanting and self.seconds < self.terms.limit_s)
+        return not ENOUGH.is_set() and (left_s > 0 or (wanting and self.seconds < self.terms.limit_s))
 
     def fault(self, name: str) -> None:
         """Count something that was done."""
