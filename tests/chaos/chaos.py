@@ -4,7 +4,8 @@
     make chaos ARGS='--scenario kills --kills 1000 --events 1000000 --seed 3'
 
 The seed names the faults, their order and the moments planned for them; when the machine gets to them is its own.
-SIGTERM ends it early, with a judgement of what was done. Prints a table and writes build/chaos.json; ends with 1 when anything is wrong, or when the control finds nothing wrong.
+SIGTERM ends it early, with a judgement of what was done. Prints a table and writes build/chaos.json; ends with 1 when
+anything is wrong, or when the control finds nothing wrong.
 """
 
 import argparse
