@@ -19,10 +19,10 @@ INSTALL := $(PIN) $(RUN)/python -m pip install --quiet --disable-pip-version-che
 NOT_INSTALLED = { echo "pip could not install what is above: the first run needs the network" >&2; exit 1; }
 
 # Ceiling stands last: a goal that is missed ends the run.
-BENCHES := freshness memory forgetting ceiling
+BENCHES := budget freshness memory forgetting ceiling
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint type imports unit contract system simulate chaos fuzz quality bench schemas format hooks constraints clean
+.PHONY: help venv demo test lint type imports unit contract system simulate chaos fuzz quality bench profile schemas format hooks constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-25s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,9 @@ quality: $(FOR_DEV) ## hit rates of the ranking, through the store and the cache
 
 bench: $(FOR_DEV) ## everything that is measured, one program after the other
 	@set -e; for name in $(BENCHES); do echo "== $$name"; $(RUN)/python tests/bench/$$name.py $(ARGS); done
+
+profile: $(FOR_DEV) ## the functions that a refresh spends its time in
+	$(RUN)/python tests/bench/budget.py --quick --profile
 
 schemas: $(FOR_DEV) ## write schemas/json anew from the models
 	$(RUN)/python -m schemas.json_schema

@@ -64,7 +64,7 @@ def main() -> int:
     events = demo_events(QUICK_EVENTS if bench.quick else None)
     backlogs = [
         Backlog("sessions", [], events, SESSIONS_BATCH_RECORDS),
-        Backlog("turns", *_in_turns(demo_events(), bench.repeats(TURNS, QUICK_TURNS)), TURNS_BATCH_RECORDS),
+        Backlog("turns", *in_turns(demo_events(), bench.repeats(TURNS, QUICK_TURNS)), TURNS_BATCH_RECORDS),
     ]
     with kafka(bench.say) as servers:
         for backlog in backlogs:
@@ -72,7 +72,7 @@ def main() -> int:
     return bench.finish()
 
 
-def _in_turns(events: list[Message], turns: int) -> tuple[list[Message], list[Message]]:
+def in_turns(events: list[Message], turns: int) -> tuple[list[Message], list[Message]]:
     """All but every user's last events, and those: every user's first of them, every user's second, and so on."""
     left = Counter(event.key for event in events)
     before: list[Message] = []
