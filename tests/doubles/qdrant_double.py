@@ -75,6 +75,7 @@ class QdrantDouble:
         self.fail_next = self.faults.fail_next
         self.before = self.faults.before
         self.release = self.faults.release
+        self.calm = self.faults.calm
         self._folder = folder
         self._version = version
         self._credentials = credentials or Credentials()

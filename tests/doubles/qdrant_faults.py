@@ -107,6 +107,13 @@ class Faults:
             delayed, self._delayed = self._delayed, []
         return [apply() for apply in delayed]
 
+    def calm(self) -> list[Any]:
+        """Forget every fault that was planned, and release what is held. Returns as `release` does."""
+        with self._lock:
+            self._plans.clear()
+            self._hooks.clear()
+        return self.release()
+
     def wake(self) -> None:
         """Let every call that hangs end, unapplied."""
         with self._lock:
