@@ -78,7 +78,7 @@ class Simulation:
         self.broker.tell = lambda what: self.say("broker", what)
         self._slots = [_Slot(number) for number in range(shape.workers)]
         self._hosts: list[tuple[Host, SimulatedConsumer]] = []
-        self._halted = False
+        self._halted = self._is_put_back = False
         self._caught_up = False
 
     def run(self) -> list[str]:
@@ -188,12 +188,16 @@ class Simulation:
     def _restore(self, amount: float) -> None:
         """Put an old snapshot back while nobody is in the group, then start the workers again."""
         self.place.restore(self.place.snapshots[int(amount * len(self.place.snapshots))])
-        self._halted = False
+        self._halted, self._is_put_back = False, True
         for slot in self._slots:
             self._start(slot, self._dice.random())
 
     def _check_durable(self, offsets: Mapping[KafkaPlace, int]) -> None:
         disk = self.place.disk
+        if self._is_put_back and all(slot.worker is None for slot in self._slots):
+            # The late commit of a process that died before the old snapshot came back: what the store lacks of it, the
+            # next one replays from the marker.
+            return
         if isinstance(disk, EdgeDisk) and not self.problems:
             self.problems += not_durable(self.truth, offsets, disk.durable)
             for problem in self.problems:

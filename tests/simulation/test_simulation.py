@@ -15,6 +15,7 @@ PINNED = {
     1807: "the same, with attributes",
     11302: "three replicas, of which one holds what the others never got",
     22373: "the same, with other faults",
+    37748: "a commit that lands after an old snapshot was put back, which only the judge took for a loss",
 }
 """Seeds that failed once, by what they are about."""
 CHUNKS = [range(at, at + 50) for at in range(0, 300, 50)]
