@@ -23,7 +23,7 @@ from recommender.prediction import predict_voted, user_baseline
 from recommender.profile import Floats, History, Items, UserState
 from recommender.ranking import Ranker
 from recommender.rules import RankingRules
-from recommender.statistics import ItemStatistics, StatisticsScan, shared_entries
+from recommender.statistics import ItemStatistics, StatisticsScan, difference
 from recommender.store import NeighbourQuery, Neighbours, Store, point_id
 from recommender.trend import HALF_LIVES_DAYS
 from recommender.tuning import TrendTuner
@@ -42,29 +42,18 @@ class _Asking(NamedTuple):
     baseline: float
 
 
-class RankedItem(NamedTuple):
-    """One place of a list: dimension, score (1 is the best of the list), prediction, neighbours who rated it."""
-
-    item: int
-    score: float
-    predicted_rating: float
-    support: int
-
-
 @dataclass(frozen=True, slots=True)
 class RankedList:
-    """A list, best first, in parallel columns, and how well founded it is."""
+    """A list, best first, and how well founded it is, in parallel columns.
+
+    `item` is the dimension, `score` is 1 for the best of the list, `support` is the number of neighbours who rated it.
+    """
 
     tier: Tier
     item: list[int]
     score: list[float]
     predicted_rating: list[float]
     support: list[int]
-
-    @property
-    def places(self) -> list[RankedItem]:
-        """The list, place by place."""
-        return list(map(RankedItem, self.item, self.score, self.predicted_rating, self.support))
 
     def __add__(self, tail: "RankedList") -> "RankedList":
         """This list, then another."""
@@ -115,13 +104,13 @@ class Recommender:
 
     def changed(self, user_id: str, before: History, after: History) -> None:
         """Keep the statistics up with a stored history that changed, and see which lists foretold it."""
-        identity = point_id(user_id)
-        self._tuner.observe(identity, len(before), self.index.dense(_new_items(before, after)))
+        identity, (gone, added) = point_id(user_id), difference(before, after)
+        self._tuner.observe(identity, len(before), self.index.dense(_new_items(before, added)))
         if not len(after):
             self._drop(identity)
-        self._scan.changed(identity, before, after)
+        self._scan.changed(identity, gone, added)
         if self.statistics is not self._scan.statistics:
-            self.statistics.replace(before, after)
+            self.statistics.replace(gone, added)
 
     def _drop(self, identity: int) -> None:
         """Keep nothing of a user who was forgotten, here or by another worker."""
@@ -134,7 +123,7 @@ class Recommender:
         neighbours = self._neighbours(users)
         fetched = self._fetched(neighbours)
         return [
-            self._ranked(_Asking(point_id(user_id), *self._known(state)), found, fetched)
+            self._ranked(self._asking(user_id, state), found, fetched)
             for (user_id, state), found in zip(users, neighbours, strict=True)
         ]
 
@@ -142,9 +131,9 @@ class Recommender:
         """The list of one user, and the rating predicted for an item of any kind (by dimension)."""
         (found,) = self._neighbours([(user_id, state)])
         fetched = self._fetched([found])
-        user = _Asking(point_id(user_id), *self._known(state))
-        _, tally = self._tallied(user, found, fetched)
-        return self._ranked(user, found, fetched), self._predicted(tally, item, user.baseline)
+        user = self._asking(user_id, state)
+        tier, tally = self._tallied(user, found, fetched)
+        return self._completed(tier, user, tally), self._predicted(tally, item, user.baseline)
 
     def _predicted(self, tally: Tally, item: int, baseline: float) -> float:
         dense = self.index.dense(np.array([item], np.uint32))
@@ -154,10 +143,11 @@ class Recommender:
             tally, at = Tally(dense, nothing, np.zeros(1, np.int64), nothing, nothing), np.zeros(1, np.int64)
         return float(predict_voted(self.statistics, self._rules, baseline, tally, at)[0])
 
-    def _known(self, state: UserState) -> tuple[Dense, Dense, float]:
+    def _asking(self, user_id: str, state: UserState) -> _Asking:
         history = state.history.rated()
-        rated = self.index.dense(history.items)
-        return rated, self.index.dense(state.seen), user_baseline(self.statistics, self._rules, rated, history.ratings)
+        rated, seen = self.index.dense(history.items), self.index.dense(state.seen)
+        baseline = user_baseline(self.statistics, self._rules, rated, history.ratings)
+        return _Asking(point_id(user_id), rated, seen, baseline)
 
     def _neighbours(self, users: Sequence[tuple[str, UserState]]) -> list[Neighbours]:
         rules = self._rules
@@ -216,6 +206,10 @@ class Recommender:
 
     def _ranked(self, user: _Asking, found: Neighbours, fetched: Mapping[int, NeighbourProfile]) -> RankedList:
         tier, tally = self._tallied(user, found, fetched)
+        return self._completed(tier, user, tally)
+
+    def _completed(self, tier: Tier, user: _Asking, tally: Tally) -> RankedList:
+        """The best of a tally, filled with the most rated where it is too short."""
         ranked = self._listed(tier, user, tally)
         missing = self._rules.list_length - len(ranked.item)
         if missing > 0 and tier != "popular":
@@ -275,10 +269,10 @@ class Recommender:
         return replace(ranked, score=[0.0] * len(ranked.item))
 
 
-def _new_items(before: History, after: History) -> Items:
-    """Items that are rated in a history for the first time."""
-    added = after.at(slice(shared_entries(before, after), None)).rated().items
-    if len(added) == 1:
+def _new_items(before: History, added: History) -> Items:
+    """Items that are rated for the first time by entries that came to a history."""
+    items = added.rated().items
+    if len(items) == 1:
         # Nearly always, and ten times as fast.
-        return added if added[0] not in before.items else added[:0]
-    return added[~np.isin(added, before.items)]
+        return items if items[0] not in before.items else items[:0]
+    return items[~np.isin(items, before.items)]

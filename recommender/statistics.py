@@ -50,11 +50,10 @@ class ItemStatistics:
         """Take a counted history back."""
         self._count(history, -1)
 
-    def replace(self, before: History, after: History) -> None:
-        """Count a history in place of another; what both begin with costs nothing."""
-        rest = slice(shared_entries(before, after), None)
-        self.remove(before.at(rest))
-        self.add(after.at(rest))
+    def replace(self, gone: History, added: History) -> None:
+        """Count entries in place of others."""
+        self.remove(gone)
+        self.add(added)
 
     def _count(self, history: History, sign: int) -> None:
         rated = history.rated()
@@ -76,12 +75,13 @@ class ItemStatistics:
             self._sums = np.concatenate((self._sums, room))
 
 
-def shared_entries(before: History, after: History) -> int:
-    """How many entries two histories have in common at their beginning."""
+def difference(before: History, after: History) -> tuple[History, History]:
+    """Entries that went from a history, and those that came to it: all but what both begin with."""
     n = min(len(before), len(after))
     same = before.items[:n] == after.items[:n]
     same &= (before.ratings[:n] == after.ratings[:n]) & (before.rated_at[:n] == after.rated_at[:n])
-    return n if same.all() else int(np.argmin(same))
+    rest = slice(n if same.all() else int(np.argmin(same)), None)
+    return before.at(rest), after.at(rest)
 
 
 class StatisticsScan:
@@ -97,7 +97,7 @@ class StatisticsScan:
             self.statistics.add(state.history)
         self.next_id = next_id
 
-    def changed(self, identity: int, before: History, after: History) -> None:
-        """A stored history changed: count the difference, unless the scan is yet to reach the user."""
+    def changed(self, identity: int, gone: History, added: History) -> None:
+        """Entries of a stored history went, others came: count that, unless the scan is yet to reach the user."""
         if self.next_id is None or identity < self.next_id:
-            self.statistics.replace(before, after)
+            self.statistics.replace(gone, added)

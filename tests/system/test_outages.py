@@ -60,12 +60,18 @@ def test_a_broker_that_restarts_is_waited_for(topic_prefix: str, tmp_path: Path)
         assert_exactly_once(deployment)
 
 
-def test_a_qdrant_that_restarts_is_waited_for(on_server: Deployment, qdrant: QdrantProcess) -> None:
-    """Qdrant falls in the middle of the work and comes back: the same process finishes it, exactly once."""
+def waiting_worker(on_server: Deployment, qdrant: QdrantProcess) -> WorkerProcess:
+    """A worker in the middle of the work, whose Qdrant has just fallen."""
     worker = on_server.worker().start()
     on_server.await_lag(EVENTS // 2, worker)
     qdrant.kill()
     worker.await_until(lambda: WAITS in worker.events(), "it waits")
+    return worker
+
+
+def test_a_qdrant_that_restarts_is_waited_for(on_server: Deployment, qdrant: QdrantProcess) -> None:
+    """Qdrant falls in the middle of the work and comes back: the same process finishes it, exactly once."""
+    worker = waiting_worker(on_server, qdrant)
     left = on_server.lag()
     assert left > 0
     qdrant.start()
@@ -75,10 +81,7 @@ def test_a_qdrant_that_restarts_is_waited_for(on_server: Deployment, qdrant: Qdr
 
 def test_a_worker_that_waits_for_qdrant_can_be_stopped(on_server: Deployment, qdrant: QdrantProcess) -> None:
     """SIGTERM ends a wait with exit code 0; the batch in hand is left to the next worker."""
-    worker = on_server.worker().start()
-    on_server.await_lag(EVENTS // 2, worker)
-    qdrant.kill()
-    worker.await_until(lambda: WAITS in worker.events(), "it waits")
+    worker = waiting_worker(on_server, qdrant)
     assert worker.stop() == 0
     qdrant.start()
     finish(on_server, worker.start())

@@ -1,18 +1,18 @@
 """The command line: what is typed wrongly ends with code 2 and a sentence, and no command fails with a traceback."""
 
-import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import structlog
 
 import consumers.cli
 from consumers.cli import _ended
 from consumers.exit_codes import ExitCode, exit_code_lines
 from consumers.settings_sources import SettingsError
+
+pytestmark = pytest.mark.usefixtures("logging_as_it_was")
 
 COMMANDS = (
     "run",
@@ -31,17 +31,6 @@ COMMANDS = (
     "config check",
     "config permissions",
 )
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    # Every command sets logging up for its process, and pytest still needs its own handlers.
-    root.handlers = []
-    yield
-    structlog.reset_defaults()
-    root.handlers, root.level = handlers, level
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -12,23 +11,14 @@ from pydantic import SecretStr
 from consumers.logs import USER_KEYS, configure_logs
 from consumers.settings_sections import LogSettings
 
+pytestmark = pytest.mark.usefixtures("logging_as_it_was")
+
 CANARY = "hunter2-do-not-print"
 
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    # `basicConfig(force=True)` closes the handlers it finds, and pytest still needs its own.
-    root.handlers = []
-    yield
-    structlog.reset_defaults()
-    root.handlers, root.level = handlers, level
 
 
 def logged(stream: io.StringIO) -> list[dict[str, object]]:

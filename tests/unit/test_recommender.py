@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -74,8 +75,22 @@ def list_for(recommender: Recommender, store: MemoryStore, user_id: str) -> Rank
     return recommender.recommend([(user_id, state_of(store, user_id))])[0]
 
 
+class Place(NamedTuple):
+    """One place of a list."""
+
+    item: int
+    score: float
+    predicted_rating: float
+    support: int
+
+
+def places_of(ranked: RankedList) -> list[Place]:
+    columns = (ranked.item, ranked.score, ranked.predicted_rating, ranked.support)
+    return [Place(*row) for row in zip(*columns, strict=True)]
+
+
 def shown(ranked: RankedList) -> list[int]:
-    return [place.item for place in ranked.places]
+    return ranked.item
 
 
 ITEMS = 14
@@ -125,7 +140,7 @@ def test_a_list_is_votes_first_then_the_most_rated_unseen(population: Population
     recommender = recommender_of(store)
     counts = Counter(item for ratings in population.values() for item, _ in ratings)
     for user_id, ratings in population.items():
-        places = list_for(recommender, store, user_id).places
+        places = places_of(list_for(recommender, store, user_id))
         voted = [place for place in places if place.support]
         filled = list(places[len(voted) :])
         scores = [place.score for place in voted]
@@ -144,7 +159,7 @@ def test_without_neighbours_the_score_is_the_share_of_the_most_rated() -> None:
     """A list by popularity alone: ratings relative to its first item, equal ones by item id."""
     store = store_of({"a": [(3, 5.0), (2, 1.0)], "b": [(3, 2.0), (1, 3.0)]})
     ranked = list_for(recommender_of(store), store, "nobody knows me")
-    assert [(place.item, place.score, place.support) for place in ranked.places] == [
+    assert [(place.item, place.score, place.support) for place in places_of(ranked)] == [
         (3, 1.0, 0),
         (1, 0.5, 0),
         (2, 0.5, 0),
@@ -160,9 +175,9 @@ def test_a_small_example_by_hand() -> None:
     store = store_of({"a": [(1, 4.0), (9, 3.0), (7, 2.0)], "b": [(1, 4.0), (8, 3.0), (7, 2.0)], "me": [(1, 5.0)]})
     ranked = list_for(recommender_of(store, rules), store, "me")
     votes = {8: 2.0 * 0.5, 9: 2.0 * 0.5, 7: 2 * 1.0 * 0.25}
-    assert [place.item for place in ranked.places] == [8, 9, 7]
-    assert [place.score for place in ranked.places] == pytest.approx([votes[item] / votes[8] for item in (8, 9, 7)])
-    assert [place.support for place in ranked.places] == [1, 1, 2]
+    assert [place.item for place in places_of(ranked)] == [8, 9, 7]
+    assert [place.score for place in places_of(ranked)] == pytest.approx([votes[item] / votes[8] for item in (8, 9, 7)])
+    assert [place.support for place in places_of(ranked)] == [1, 1, 2]
 
 
 def test_of_equal_scores_the_better_supported_comes_first() -> None:
@@ -172,7 +187,7 @@ def test_of_equal_scores_the_better_supported_comes_first() -> None:
     doubters = {name: [(1, 4.0), (9, 3.0)] for name in ("a", "b")}
     store = store_of({**doubters, "c": [(1, 3.0), (4, 5.0)], "me": [(1, 5.0)]})
     ranked = list_for(recommender_of(store, rules), store, "me")
-    assert [(place.item, place.score, place.support) for place in ranked.places] == [(9, 1.0, 2), (4, 1.0, 1)]
+    assert [(place.item, place.score, place.support) for place in places_of(ranked)] == [(9, 1.0, 2), (4, 1.0, 1)]
 
 
 def test_what_the_neighbours_disliked_is_no_vote() -> None:
@@ -181,8 +196,8 @@ def test_what_the_neighbours_disliked_is_no_vote() -> None:
     population = {"a": [(1, 4.5), (7, 1.0), (8, 3.5), (9, 5.0)], "b": [(7, 1.0)], "me": [(1, 5.0)]}
     store = store_of(population)
     ranked = list_for(recommender_of(store, rules), store, "me")
-    assert [(place.item, place.support) for place in ranked.places] == [(9, 1), (8, 1), (7, 0)]
-    assert ranked.places[2].score == 0.0
+    assert [(place.item, place.support) for place in places_of(ranked)] == [(9, 1), (8, 1), (7, 0)]
+    assert places_of(ranked)[2].score == 0.0
 
 
 @given(POPULATIONS)
@@ -259,7 +274,7 @@ def test_a_neighbour_who_rated_again_votes_anew() -> None:
     before = state_of(store, "twin 0")
     after = fold(before, [Update("t.0", 9, "twin 0", Rate(50, 5.0, 9))], UNBOUNDED)
     put(store, "twin 0", after)
-    place = next(place for place in list_for(recommender, store, "me").places if place.item == 50)
+    place = next(place for place in places_of(list_for(recommender, store, "me")) if place.item == 50)
     assert place.support == 1
 
 
@@ -298,7 +313,7 @@ def test_a_neighbour_forgotten_in_between_is_left_out(gone: int, kind: str) -> N
     getattr(store, kind).update(point_id(f"twin {n}") for n in range(gone))
     ranked = list_for(recommender_of(store), store, "me")
     assert ranked.tier == ("popular" if gone == len(TWINS) else "personal")
-    assert [place.item for place in ranked.places if place.support] == [4 + n for n in range(gone, len(TWINS))]
+    assert [place.item for place in places_of(ranked) if place.support] == [4 + n for n in range(gone, len(TWINS))]
 
 
 def test_a_retracted_item_may_be_shown_again() -> None:
@@ -356,7 +371,7 @@ def test_predictions_do_not_need_votes() -> None:
     ranked = list_for(recommender_of(store, replace(RULES, item_bias_damping=1.0)), store, "nobody knows me")
     mean = 3.5
     expected = {2: mean + 1.0 / 3, 1: mean + 1.5 / 2, 3: mean - 2.5 / 2}
-    predictions = {place.item: place.predicted_rating for place in ranked.places}
+    predictions = {place.item: place.predicted_rating for place in places_of(ranked)}
     assert predictions == pytest.approx(expected)
 
 
