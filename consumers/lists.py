@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from consumers.records import Record
+from recommender.listing import RankedList
 from recommender.profile import UserState, mean_rating
-from recommender.recommender import RankedList
 from schemas.decode import Decoded
 from schemas.messages import Message
 from schemas.recommendations import ListItem, RecommendationList, forgotten_message, list_message

@@ -18,7 +18,7 @@ from consumers.stores.points import Payload, user_payload, user_state
 from consumers.stores.stored_points import StoredPoint, StoredVector
 from recommender.profile import AttributeValue, History, UserState
 from recommender.store import StoreError
-from recommender.vector import ValueRule
+from recommender.vector import ORIGIN_MS, YEAR_MS, ValueRule
 
 Shown = str | int | float | bool | None
 Places = dict[str, Shown]
@@ -81,17 +81,22 @@ def stored_mean(history: History) -> float | None:
 
 
 def expected_vector(history: History, rule: ValueRule) -> StoredVector | None:
-    """The vector that a history makes: v = (r − mean + offset) / √(Σ(r − mean + offset)² + damping), in float32."""
-    rows = zip(history.items.tolist(), history.ratings.tolist(), strict=True)
-    rated = [(item, rating) for item, rating in rows if not math.isnan(rating)]
+    """The vector that a history makes by the value rule, in float32; None where nothing is left to store."""
+    rows = zip(history.items.tolist(), history.ratings.tolist(), history.rated_at.tolist(), strict=True)
+    rated = [(item, rating, at_ms) for item, rating, at_ms in rows if not math.isnan(rating)]
     if not rated:
         return None
     is_plain = rule.slope == 1.0 and not rule.intercept
-    stars = [rating if is_plain else rating * rule.slope + rule.intercept for _, rating in rated]
-    mean = math.fsum(stars) / len(stars)
-    raw = [star - mean + rule.offset for star in stars]
-    norm = math.sqrt(math.fsum(value * value for value in raw) + rule.damping)
-    return tuple(sorted((item, _float32(value / norm)) for (item, _), value in zip(rated, raw, strict=True)))
+    stars = [rating if is_plain else rating * rule.slope + rule.intercept for _, rating, _ in rated]
+    centre = math.fsum(stars) / len(stars) if rule.centre is None else rule.centre
+    raw = [(star - centre) / rule.spread + rule.offset for star in stars]
+    last_ms, yearly = rated[-1][2], rule.decay_per_year
+    faded = [value * yearly ** ((last_ms - at_ms) / YEAR_MS) for value, (_, _, at_ms) in zip(raw, rated, strict=True)]
+    norm = 1.0 if rule.damping is None else math.sqrt(math.fsum(value * value for value in faded) + rule.damping)
+    since_origin = yearly ** ((last_ms - ORIGIN_MS) / YEAR_MS)
+    rows = zip(rated, raw, faded, strict=True)
+    kept = [(item, value) for (item, _, _), stored, value in rows if abs(stored) >= rule.prune_below]
+    return tuple(sorted((item, _float32(value / norm / since_origin)) for item, value in kept)) or None
 
 
 def point_state(point: StoredPoint) -> UserState | Difference:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from recommender.item_index import Dense, ItemIndex
 from recommender.profile import Floats, History, mean_rating
+from recommender.vector import ValueRule
 
 Slots = NDArray[np.int64]
 
@@ -52,11 +53,19 @@ class Profiles:
 NO_PROFILE = NeighbourProfile(np.empty(0, np.int32), np.empty(0))
 
 
-def decode_neighbour(history: History, index: ItemIndex) -> NeighbourProfile:
-    """A history ready for ranking; residuals are on the catalogue's own scale."""
+def decode_neighbour(
+    history: History, index: ItemIndex, rule: ValueRule | None = None, since_ms: int | None = None
+) -> NeighbourProfile:
+    """A history ready for ranking; residuals are on the catalogue's own scale, from the mean of all ratings.
+
+    What the rule prunes does not vote, nor does what was rated before `since_ms` (epoch ms).
+    """
     rated = history.rated()
     mean = mean_rating(rated) or 0.0
-    return NeighbourProfile(index.dense(rated.items), rated.ratings - mean)
+    voting = rated if rule is None else rule.kept(rated)
+    if since_ms is not None:
+        voting = voting.at(voting.rated_at >= since_ms)
+    return NeighbourProfile(index.dense(voting.items), voting.ratings - mean)
 
 
 def joined(profiles: Sequence[NeighbourProfile]) -> Profiles:

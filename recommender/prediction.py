@@ -14,12 +14,13 @@ from recommender.kernels import Tally
 from recommender.profile import Floats
 from recommender.rules import RankingRules
 from recommender.statistics import ItemStatistics
+from recommender.vector import recency
 
 
 def user_baseline(statistics: ItemStatistics, rules: RankingRules, rated: Dense, ratings: Floats) -> float:
     """μ + b_u from the user's rated items and ratings in history order, shape (n,); μ without any."""
     rated, ratings = rated[-rules.query_events :], ratings[-rules.query_events :]
-    weights = 0.5 ** (np.arange(len(rated) - 1, -1, -1) / rules.query_half_life)
+    weights = recency(len(rated), rules.query_half_life)
     residuals = ratings - statistics.global_mean - statistics.item_bias(rated, rules.item_bias_damping)
     return statistics.global_mean + float((weights * residuals).sum() / (weights.sum() + rules.user_bias_damping))
 

@@ -2,8 +2,11 @@
 
 Score of item i = Σ over neighbours (sim / best sim)³ · (r − their mean + 2) · position, with
 position = 0.1 + 0.9 · 0.5^(distance / 10), the distance in events of the neighbour's history between i and the anchor,
-the shared item that is latest in the user's own order (the neighbour's last item where none is shared).
+the shared item that is latest in the user's own order (the neighbour's last item where none is shared). The numbers are
+the default's; rules may also ask for the mean of the votes, and for scores in the similarities' own unit.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +15,9 @@ from recommender.kernels import OPEN, SEEN, Ballots, Kernels, Tally
 from recommender.neighbour_cache import Profiles
 from recommender.profile import Floats
 from recommender.rules import RankingRules
+
+_POSITIONS_MAX = 16
+"""Rules whose position weights are kept; requests may bring their own."""
 
 
 class Ranker:
@@ -22,9 +28,16 @@ class Ranker:
         self._index = index
         self._kernels = kernels
         self._ranks: Dense = np.full(1024, OPEN, np.int32)
-        self._position: Floats = np.empty(0)
+        self._positions: dict[tuple[float, float], Floats] = {}
 
-    def tally(self, rated: Dense, seen: Dense, profiles: Profiles, similarities: Floats) -> Tally:
+    def tally(
+        self,
+        rated: Dense,
+        seen: Dense,
+        profiles: Profiles,
+        similarities: Floats,
+        rules: RankingRules | None = None,
+    ) -> Tally:
         """Score every item of the neighbours that the user has not seen.
 
         Args:
@@ -32,22 +45,24 @@ class Ranker:
             seen: further items that must not be shown.
             profiles: the neighbours, each with at least one rating.
             similarities: theirs, all positive, best first.
+            rules: how votes count; None: as ever.
         """
         self._fit()
+        rules = rules or self._rules
         self._ranks[seen] = SEEN
         self._ranks[rated] = np.arange(len(rated), dtype=np.int32)
         ballots = Ballots(
             profiles=profiles,
-            weights=(similarities / similarities[0]) ** self._rules.similarity_exponent,
+            weights=(similarities / similarities[0]) ** rules.similarity_exponent,
             ranks=self._ranks[: len(self._index)],
-            positions=self._positions(int(profiles.lengths.max())),
-            slope=self._rules.value.slope,
-            offset=self._rules.vote_offset,
+            positions=self._weights_by_distance(rules, int(profiles.lengths.max())),
+            slope=rules.value.slope * rules.vote_slope,
+            offset=rules.vote_offset,
         )
         found = self._kernels.tally(ballots)
         self._ranks[seen] = OPEN
         self._ranks[rated] = OPEN
-        return found
+        return _scored(found, rules, float(similarities[0]))
 
     def unlisted(self, rated: Dense, seen: Dense, listed: Dense, items: Dense) -> Dense:
         """Those of the items that the user has not seen and that are not listed yet."""
@@ -60,13 +75,27 @@ class Ranker:
             self._ranks[some] = OPEN
         return found
 
-    def _positions(self, length: int) -> Floats:
-        if len(self._position) < length:
-            floor, half_life = self._rules.position_floor, self._rules.position_half_life
-            self._position = floor + (1 - floor) * 0.5 ** (np.arange(2 * length) / half_life)
-        return self._position
+    def _weights_by_distance(self, rules: RankingRules, length: int) -> Floats:
+        numbers = rules.position_floor, rules.position_half_life
+        held = self._positions.get(numbers)
+        if held is None or len(held) < length:
+            if len(self._positions) >= _POSITIONS_MAX:
+                self._positions.clear()
+            floor, half_life = numbers
+            held = self._positions[numbers] = floor + (1 - floor) * 0.5 ** (np.arange(2 * length) / half_life)
+        return held
 
     def _fit(self) -> None:
         missing = len(self._index) - len(self._ranks)
         if missing > 0:
             self._ranks = np.concatenate((self._ranks, np.full(max(missing, len(self._ranks)), OPEN, np.int32)))
+
+
+def _scored(tally: Tally, rules: RankingRules, best_similarity: float) -> Tally:
+    """A tally as the rules want its scores: votes were added up with weights relative to the best similarity."""
+    score = tally.score
+    if not rules.relative_scores:
+        score = score * best_similarity**rules.similarity_exponent
+    if rules.score == "mean":
+        score = score / tally.support
+    return tally if score is tally.score else replace(tally, score=score)

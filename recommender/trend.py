@@ -35,6 +35,11 @@ class Trend:
         """Days between the earliest and the latest rating."""
         return (self._last_ms - self._first_ms) / _DAY_MS
 
+    @property
+    def last_ms(self) -> int:
+        """The instant of the latest rating (epoch ms); 0 without any."""
+        return self._last_ms
+
     def count(self, dense: Dense, at_ms: Times, sign: int) -> None:
         """Count ratings of different items at these instants, or take them back."""
         if not len(dense):

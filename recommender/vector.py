@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 
 from recommender.profile import Floats, History
 
+YEAR_MS = 365 * 86_400_000
+ORIGIN_MS = 946_684_800_000
+"""The first of January 2000: an instant so near to all events that no fading value leaves the range of float32."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseVector:
@@ -42,45 +46,87 @@ class SparseVector:
 
 @dataclass(frozen=True, slots=True)
 class ValueRule:
-    """How a rating becomes a value: v = r − mean + offset, stored as v / √(Σv² + damping); r and mean in five stars."""
+    """How a rating r, in five stars, becomes the value that is stored.
+
+    v = (r − centre) / spread + offset, where centre is a fixed number or, if that is None, the mean of the user's own
+    ratings; stored as v / √(Σv² + damping), or as it is where damping is None. Values under `prune_below` are left out.
+    With `decay_per_year` below 1 a value fades with every year that passes, on every user alike.
+    """
 
     offset: float = 1.5
-    damping: float = 10.0
+    damping: float | None = 10.0
     slope: float = 1.0
     intercept: float = 0.0
+    centre: float | None = None
+    spread: float = 1.0
+    prune_below: float = 0.0
+    decay_per_year: float = 1.0
 
     @property
     def fingerprint(self) -> str:
         """Names the vector in the store, so that vectors of another rule are never mixed with these."""
         numbers = f"centred {self.offset!r} {self.damping!r} {self.slope!r} {self.intercept!r}"
+        further = (self.centre, self.spread, self.prune_below, self.decay_per_year)
+        if further != _NOTHING_FURTHER:
+            numbers += f" {further!r}"
         return "v" + hashlib.blake2b(numbers.encode(), digest_size=4).hexdigest()
 
     def five_stars(self, ratings: Floats) -> Floats:
         """Ratings of the catalogue's scale in five stars; exact on the five-star scale itself."""
         return ratings if self.slope == 1.0 and not self.intercept else ratings * self.slope + self.intercept
 
+    def kept(self, rated: History) -> History:
+        """The rated entries that are not pruned, in the same order."""
+        if not self.prune_below or not len(rated):
+            return rated
+        return rated.at(np.abs(self._raw(rated)) >= self.prune_below)
+
     def values(self, rated: History) -> Floats:
-        """Normalised values of rated entries, shape (n,), in history order; n ≥ 1."""
+        """Values of rated entries, shape (n,), in history order; n ≥ 1. What is pruned counts in the norm."""
+        raw = self._raw(rated)
+        if self.decay_per_year != 1.0:
+            raw = raw * self.decay_per_year ** ((rated.rated_at[-1] - rated.rated_at) / YEAR_MS)
+        if self.damping is not None:
+            raw = raw / math.sqrt(math.fsum((raw * raw).tolist()) + self.damping)
+        return raw / self.faded(int(rated.rated_at[-1]))
+
+    def faded(self, at_ms: int) -> float:
+        """What is left at `at_ms` (epoch ms) of a value stored for `ORIGIN_MS`.
+
+        Every value is stored as if all events were seen from one instant. So nothing has to be written anew as time
+        passes, and the nearest users are the same; what a similarity is now is this factor's business, once per side.
+        """
+        return 1.0 if self.decay_per_year == 1.0 else self.decay_per_year ** ((at_ms - ORIGIN_MS) / YEAR_MS)
+
+    def _raw(self, rated: History) -> Floats:
         stars = self.five_stars(rated.ratings)
-        raw = stars - math.fsum(stars.tolist()) / len(stars) + self.offset
-        norm = math.sqrt(math.fsum((raw * raw).tolist()) + self.damping)
-        values: Floats = raw / norm
-        return values
+        centre = math.fsum(stars.tolist()) / len(stars) if self.centre is None else self.centre
+        raw: Floats = (stars - centre) / self.spread + self.offset
+        return raw
+
+
+_NOTHING_FURTHER = (None, 1.0, 0.0, 1.0)
+
+
+def recency(n: int, half_life: float) -> Floats:
+    """Weights of n entries in history order: 0.5^(age / half_life), age in events; a half-life of 0: all 1."""
+    return 0.5 ** (np.arange(n - 1, -1, -1) / half_life) if half_life else np.ones(n)
 
 
 def user_vector(history: History, rule: ValueRule) -> SparseVector | None:
-    """The vector that makes a user findable as a neighbour; None without ratings."""
-    rated = history.rated()
-    if not len(rated):
-        return None
-    return SparseVector(rated.items, rule.values(rated).astype(np.float32))
+    """The vector that makes a user findable as a neighbour; None without ratings that are kept."""
+    return query_vector(history, rule, 0, 0)
 
 
 def query_vector(history: History, rule: ValueRule, events: int, half_life: float) -> SparseVector | None:
-    """The last `events` ratings, each weighted 0.5^(age / half_life), age in events; None without ratings."""
+    """The last `events` ratings (0: all), weighted by `recency`; None without ratings that are kept."""
     rated = history.rated()
     if not len(rated):
         return None
-    values = rule.values(rated)[-events:]
-    age = np.arange(len(values) - 1, -1, -1)
-    return SparseVector(rated.items[-events:], (values * 0.5 ** (age / half_life)).astype(np.float32))
+    values, kept = rule.values(rated), rule.kept(rated)
+    if kept is not rated:
+        values = values[np.isin(rated.items, kept.items)]
+    values, items = values[-events:], kept.items[-events:]
+    if not len(values):
+        return None
+    return SparseVector(items, (values * recency(len(values), half_life)).astype(np.float32))

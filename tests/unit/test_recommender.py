@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
-from typing import NamedTuple
+from dataclasses import fields, replace
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recommender.listing import RankedList
 from recommender.memory_store import MemoryStore
 from recommender.profile import (
     EMPTY_HISTORY,
@@ -22,7 +23,7 @@ from recommender.profile import (
     UserState,
     fold,
 )
-from recommender.recommender import RankedList, Recommender
+from recommender.recommender import Recommender
 from recommender.rules import RankingRules
 from recommender.store import NeighbourQuery, Neighbours, StateWrite, StoreSettings, UserWrite, point_id
 from recommender.vector import ValueRule, user_vector
@@ -169,7 +170,7 @@ def test_without_neighbours_the_score_is_the_share_of_the_most_rated() -> None:
 def test_a_small_example_by_hand() -> None:
     """Votes, anchor, exclusion, tie and normalisation come together as the formula says."""
     rules = RankingRules(
-        ValueRule(), 9, similarity_exponent=1.0, vote_offset=2.0, position_half_life=1.0, position_floor=0
+        ValueRule(), neighbours=9, similarity_exponent=1.0, vote_offset=2.0, position_half_life=1.0, position_floor=0
     )
     # Equal profiles, so both are equally near: items 8 and 9 both stand one event after the shared item 1.
     store = store_of({"a": [(1, 4.0), (9, 3.0), (7, 2.0)], "b": [(1, 4.0), (8, 3.0), (7, 2.0)], "me": [(1, 5.0)]})
@@ -354,11 +355,22 @@ def test_the_store_is_asked_as_the_rules_say() -> None:
     assert len(store.fetched) == len(set(store.fetched)) == 2
 
 
+def another(value: Any) -> Any:
+    """Another value for a number or a switch of the rules."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case _:
+            return "mean"
+
+
 def test_each_number_of_the_rules_changes_their_label() -> None:
     """Lists made by different rules can be told apart; the preset's name stands in front."""
     rules = RankingRules()
     names = [field.name for field in fields(rules) if field.name != "value"]
-    others = [replace(rules, **{name: asdict(rules)[name] + 1}) for name in names]
+    others = [replace(rules, **{name: another(getattr(rules, name))}) for name in names]
     others.append(replace(rules, value=ValueRule(offset=9.0)))
     assert len({rules.label(), *(other.label() for other in others)}) == len(names) + 2
     assert rules.label().startswith("default:")

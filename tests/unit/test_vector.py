@@ -5,29 +5,48 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from recommender.profile import EMPTY_HISTORY, History
 from recommender.vector import SparseVector, ValueRule, query_vector, user_vector
 
+MONTH_MS = 30 * 86_400_000
+
 
 def history_of(ratings: list[float]) -> History:
-    """Items 10, 11, 12, … rated one after the other."""
+    """Items 10, 11, 12, … rated month after month, beginning in 2020."""
     n = len(ratings)
-    return History(np.arange(10, 10 + n, dtype=np.uint32), np.array(ratings), np.arange(n, dtype=np.int64))
+    months = 1_577_836_800_000 + MONTH_MS * np.arange(n, dtype=np.int64)
+    return History(np.arange(10, 10 + n, dtype=np.uint32), np.array(ratings), months)
 
 
 def plain_values(ratings: list[float], rule: ValueRule) -> list[float]:
-    """The formula: v = r − mean + offset in five stars, divided by √(Σv² + damping)."""
+    """The formula: v = (r − centre) / spread + offset in five stars, faded by age, divided by √(Σv² + damping)."""
     stars = [rating * rule.slope + rule.intercept for rating in ratings]
-    raw = [star - sum(stars) / len(stars) + rule.offset for star in stars]
-    return [value / math.sqrt(sum(v * v for v in raw) + rule.damping) for value in raw]
+    centre = sum(stars) / len(stars) if rule.centre is None else rule.centre
+    raw = [(star - centre) / rule.spread + rule.offset for star in stars]
+    months_ago = range(len(ratings) - 1, -1, -1)
+    faded = [v * rule.decay_per_year ** (30 / 365 * ago) for v, ago in zip(raw, months_ago, strict=True)]
+    norm = 1.0 if rule.damping is None else math.sqrt(sum(v * v for v in faded) + rule.damping)
+    return [value / norm for value in faded]
+
+
+def seen_at_its_end(rule: ValueRule, history: History) -> float:
+    """What stored values have to be multiplied with to be those of the instant of the last rating."""
+    return rule.faded(int(history.rated_at[-1]))
 
 
 RULES = st.builds(
-    ValueRule, st.floats(0, 3), st.floats(0.5, 20), st.sampled_from([1.0, 0.5, 0.225]), st.sampled_from([0.0, 2.75])
+    ValueRule,
+    offset=st.floats(0, 3),
+    damping=st.none() | st.floats(0.5, 20),
+    slope=st.sampled_from([1.0, 0.5, 0.225]),
+    intercept=st.sampled_from([0.0, 2.75]),
+    centre=st.none() | st.floats(2.5, 4),
+    spread=st.sampled_from([1.0, 1.04]),
+    decay_per_year=st.sampled_from([1.0, 0.95, 0.5]),
 )
 RATINGS = st.lists(st.integers(5, 50).map(lambda tenths: tenths / 10), min_size=1, max_size=80)
 
@@ -83,11 +102,35 @@ def test_values_follow_the_formula(ratings: list[float], rule: ValueRule) -> Non
     """A user's vector holds the items in history order and the formula's values, rounded to float32."""
     history = history_of(ratings)
     expected = plain_values(ratings, rule)
-    vector = user_vector(history, rule)
-    assert rule.values(history).tolist() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    vector, factor = user_vector(history, rule), seen_at_its_end(rule, history)
+    assert (rule.values(history) * factor).tolist() == pytest.approx(expected, rel=1e-9, abs=1e-12)
     assert vector is not None
     assert vector.indices.tolist() == history.items.tolist()
-    assert vector.values.tolist() == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert (vector.values * factor).tolist() == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+@given(RATINGS, RULES, st.floats(0.05, 0.5))
+def test_what_is_pruned_leaves_the_vector_and_nothing_else(ratings: list[float], rule: ValueRule, least: float) -> None:
+    """Values under the limit, before norm and fading, are not stored; the others are what they would be without it."""
+    history, pruning = history_of(ratings), replace(rule, prune_below=least)
+    plain = plain_values(ratings, replace(rule, damping=None, decay_per_year=1.0))
+    assume(all(abs(abs(value) - least) > 1e-9 for value in plain))
+    whole, vector = user_vector(history, rule), user_vector(history, pruning)
+    assert whole is not None
+    kept = [at for at, value in enumerate(plain) if abs(value) >= least]
+    rows = [] if vector is None else list(zip(vector.indices.tolist(), vector.values.tolist(), strict=True))
+    assert rows == [(10 + at, float(whole.values[at])) for at in kept]
+    assert pruning.kept(history).items.tolist() == [10 + at for at in kept]
+
+
+@given(RATINGS, st.integers(0, 40))
+def test_fading_is_by_time_between_events_alone(ratings: list[float], months: int) -> None:
+    """A vector and the same one of some months later differ by what fades in these months, in every value."""
+    rule = ValueRule(offset=1.5, damping=None, decay_per_year=0.5)
+    history = history_of(ratings)
+    later = replace(history, rated_at=history.rated_at + months * MONTH_MS)
+    factor = 0.5 ** (months * 30 / 365)
+    assert (rule.values(later) * factor).tolist() == pytest.approx(rule.values(history).tolist())
 
 
 @given(RATINGS, RULES, st.integers(1, 70), st.floats(0.5, 50))
@@ -102,8 +145,9 @@ def test_a_query_is_the_last_events_halved_by_age(
             expected.append(value * math.pow(0.5, age / half_life))
     vector = query_vector(history_of(ratings), rule, events, half_life)
     assert vector is not None
+    factor = seen_at_its_end(rule, history_of(ratings))
     assert vector.indices.tolist() == history_of(ratings).items.tolist()[-events:]
-    assert vector.values.tolist() == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert (vector.values * factor).tolist() == pytest.approx(expected, rel=1e-6, abs=1e-8)
 
 
 def test_retractions_are_in_no_vector() -> None:
@@ -133,7 +177,7 @@ def test_a_single_rating_says_only_that_the_item_was_chosen(rating: float) -> No
     rule = ValueRule()
     vector = user_vector(history_of([rating]), rule)
     assert vector is not None
-    assert vector.values.tolist() == pytest.approx([rule.offset / math.sqrt(rule.offset**2 + rule.damping)])
+    assert vector.values.tolist() == pytest.approx([1.5 / math.sqrt(1.5**2 + 10)])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,138 @@
+"""From a tally to a list: as much trend as has proved right, the best of it, predicted ratings, and a filled-up end."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.item_index import Dense, ItemIndex
+from recommender.kernels import Kernels, Tally
+from recommender.mixing import all_shortlists, mixed
+from recommender.prediction import predict_voted
+from recommender.ranking import Ranker
+from recommender.rules import RankingRules
+from recommender.statistics import ItemStatistics
+from recommender.trend import HALF_LIVES_DAYS
+from recommender.tuning import TrendTuner
+
+Tier = Literal["personal", "thin", "popular"]
+LIVES = range(len(HALF_LIVES_DAYS))
+
+
+class Asking(NamedTuple):
+    """Who a list is made for, and how.
+
+    `rated` are their rated items in history order, `seen` are further ones that must not be shown, `baseline` is what
+    `user_baseline` says of them. `identity` is the point of a user whose next ratings tune the trend.
+    """
+
+    rules: RankingRules
+    rated: Dense
+    seen: Dense
+    baseline: float
+    identity: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RankedList:
+    """A list, best first, and how well founded it is, in parallel columns.
+
+    `item` is the dimension, `score` is 1 for the best of the list where scores are relative, `support` is the number
+    of neighbours who rated it.
+    """
+
+    tier: Tier
+    item: list[int]
+    score: list[float]
+    predicted_rating: list[float]
+    support: list[int]
+
+    def __add__(self, tail: "RankedList") -> "RankedList":
+        """This list, then another."""
+        return RankedList(
+            self.tier,
+            self.item + tail.item,
+            self.score + tail.score,
+            self.predicted_rating + tail.predicted_rating,
+            self.support + tail.support,
+        )
+
+
+class Lister:
+    """Makes lists. Counts them, so that every so many are kept for tuning the trend."""
+
+    def __init__(self, index: ItemIndex, kernels: Kernels, ranker: Ranker, tuner: TrendTuner) -> None:
+        self._index = index
+        self._kernels = kernels
+        self._ranker = ranker
+        self._tuner = tuner
+        self._lists = 0
+
+    def listed(self, statistics: ItemStatistics, tier: Tier, asking: Asking, tally: Tally) -> RankedList:
+        """The best of a tally, filled with the most rated where it is too short."""
+        ranked = self._best_of(statistics, tier, asking, tally)
+        missing = asking.rules.list_length - len(ranked.item)
+        if missing > 0 and tier != "popular":
+            shown = self._index.find(np.array(ranked.item, np.uint32))
+            rest = asking._replace(seen=np.concatenate((asking.seen, shown)))
+            ranked += self._filling(statistics, rest, missing, min([0.0, *ranked.score[-1:]]))
+        return ranked
+
+    def popular(self, statistics: ItemStatistics, asking: Asking, limit: int) -> Tally:
+        """The most rated items that the user has not seen, as if they had been voted for."""
+        counts = statistics.counts.copy()
+        counts[asking.rated] = 0
+        counts[asking.seen] = 0
+        none = np.zeros(len(counts), np.int64)
+        order = self._kernels.best(counts, none, self._index.items, limit)
+        nothing = np.zeros(len(order))
+        return Tally(order.astype(np.int32), counts[order], none[order], nothing, nothing)
+
+    def _best_of(self, statistics: ItemStatistics, tier: Tier, asking: Asking, tally: Tally) -> RankedList:
+        if asking.rules.tuning_every_lists:
+            tally = self._with_trend(statistics, asking, tally)
+        return self._voted(statistics, tier, asking, tally, self._order(asking.rules, tally))
+
+    def _with_trend(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> Tally:
+        trend = statistics.trend
+        self._keep_shortlists(statistics, asking, tally)
+        mix = self._tuner.choice(len(asking.rated), trend.span_days)
+        if not mix.weight:
+            return tally
+        leaders = self._ranker.unlisted(asking.rated, asking.seen, tally.dense, trend.leaders(mix.half_life))
+        return mixed(tally, trend, leaders, mix)
+
+    def _keep_shortlists(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> None:
+        if asking.identity is None:
+            return
+        self._lists += 1
+        if self._lists % asking.rules.tuning_every_lists:
+            return
+        trend, none = statistics.trend, np.empty(0, np.int32)
+        leaders = [self._ranker.unlisted(asking.rated, asking.seen, none, trend.leaders(life)) for life in LIVES]
+        order = self._order(asking.rules, tally)
+        self._tuner.remember(asking.identity, all_shortlists(tally, order, trend, leaders))
+
+    def _order(self, rules: RankingRules, tally: Tally) -> NDArray[np.int64]:
+        items = self._index.items[tally.dense]
+        if rules.score == "mean":
+            # A mean of residuals may be negative, and still be the best there is.
+            return np.lexsort((items, -tally.support, -tally.score))[: rules.list_length]
+        return self._kernels.best(tally.score, tally.support, items, rules.list_length)
+
+    def _voted(
+        self, statistics: ItemStatistics, tier: Tier, asking: Asking, tally: Tally, order: NDArray[np.int64]
+    ) -> RankedList:
+        items = self._index.items[tally.dense[order]]
+        predictions = predict_voted(statistics, asking.rules, asking.baseline, tally, order)
+        scores = tally.score[order]
+        if asking.rules.relative_scores:
+            scores /= scores[:1]
+        columns = (items, scores, predictions, tally.support[order])
+        return RankedList(tier, *(column.tolist() for column in columns))
+
+    def _filling(self, statistics: ItemStatistics, asking: Asking, limit: int, score: float) -> RankedList:
+        popular = self.popular(statistics, asking, limit)
+        ranked = self._voted(statistics, "popular", asking, popular, np.arange(len(popular.dense)))
+        return replace(ranked, score=[score] * len(ranked.item))

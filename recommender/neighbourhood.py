@@ -1,0 +1,100 @@
+"""The neighbours of whoever asks: found by the store, their profiles held in a cache."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from recommender.item_index import ItemIndex
+from recommender.neighbour_cache import (
+    NO_PROFILE,
+    NeighbourCache,
+    NeighbourProfile,
+    Profiles,
+    Slots,
+    decode_neighbour,
+    joined,
+)
+from recommender.profile import Floats
+from recommender.question import Question
+from recommender.rules import RankingRules
+from recommender.store import NeighbourQuery, Neighbours, Store
+from recommender.vector import query_vector
+
+NOBODY = -1
+"""No point's id."""
+
+
+class Neighbourhood:
+    """Finds neighbours and decodes what they rated; `cache` may be dropped at any time."""
+
+    def __init__(self, store: Store, rules: RankingRules, index: ItemIndex, cache: NeighbourCache) -> None:
+        self._store = store
+        self._rules = rules
+        self._index = index
+        self._cache = cache
+
+    def nearest(self, questions: Sequence[Question]) -> list[Neighbours]:
+        """The neighbours for each question, in order; none where there is no rating to go by."""
+        queries: list[NeighbourQuery] = []
+        asked: list[int] = []
+        for at, question in enumerate(questions):
+            rules = question.rules or self._rules
+            vector = query_vector(question.history, rules.value, rules.query_events, rules.query_half_life)
+            if vector is not None:
+                excluding = NOBODY if question.excluding is None else question.excluding
+                queries.append(NeighbourQuery(vector, rules.neighbours, excluding))
+                asked.append(at)
+        found = [Neighbours([], [], []) for _ in questions]
+        for at, answer in zip(asked, self._store.nearest(queries) if queries else [], strict=True):
+            found[at] = answer
+        return found
+
+    def fetched(self, neighbours: Sequence[Neighbours]) -> dict[int, NeighbourProfile]:
+        """What the cache does not hold, read in one go; kept for the batch, which may need more than the cache does."""
+        wanted: dict[int, int] = {}
+        for found in neighbours:
+            for at in np.flatnonzero(self._cache.find(found.ids, found.versions) < 0).tolist():
+                wanted[found.ids[at]] = found.versions[at]
+        profiles = self._read(list(wanted))
+        for identity, profile in profiles.items():
+            self._cache.put(identity, wanted[identity], profile)
+        return profiles
+
+    def voters(self, found: Neighbours, fetched: Mapping[int, NeighbourProfile]) -> tuple[Profiles, Floats]:
+        """The neighbours with ratings, and their similarities."""
+        slots = self._cache.find(found.ids, found.versions)
+        profiles = self._cache.profiles(slots) if (slots >= 0).all() else self._gathered(found, slots, fetched)
+        return _with_ratings(profiles, np.array(found.similarities))
+
+    def voters_since(self, found: Neighbours, since_ms: int) -> tuple[Profiles, Floats]:
+        """The same of ratings from `since_ms` on, read anew, because the cache does not keep their times."""
+        histories = self._store.histories(found.ids) if found.ids else {}
+        profiles = {
+            identity: decode_neighbour(history, self._index, self._rules.value, since_ms)
+            for identity, history in histories.items()
+        }
+        if not profiles:
+            return joined([NO_PROFILE]).at(np.zeros(1, np.bool_)), np.empty(0)
+        voting = joined([profiles.get(identity, NO_PROFILE) for identity in found.ids])
+        return _with_ratings(voting, np.array(found.similarities))
+
+    def _read(self, ids: Sequence[int]) -> dict[int, NeighbourProfile]:
+        histories = self._store.histories(ids) if ids else {}
+        rule = self._rules.value
+        return {identity: decode_neighbour(history, self._index, rule) for identity, history in histories.items()}
+
+    def _gathered(self, found: Neighbours, slots: Slots, fetched: Mapping[int, NeighbourProfile]) -> Profiles:
+        """Copies, where not all profiles fit into the cache at once; one that is gone from the store is empty."""
+        places = dict(zip(found.ids, slots.tolist(), strict=True))
+        evicted = self._read([identity for identity, slot in places.items() if slot < 0 and identity not in fetched])
+        apart = {**fetched, **evicted}
+        return joined(
+            [self._cache.profile(slot) if slot >= 0 else apart.get(i, NO_PROFILE) for i, slot in places.items()]
+        )
+
+
+def _with_ratings(profiles: Profiles, similarities: Floats) -> tuple[Profiles, Floats]:
+    if not len(profiles) or profiles.lengths.all():
+        return profiles, similarities
+    some = profiles.lengths > 0
+    return profiles.at(some), similarities[some]
