@@ -49,6 +49,11 @@ class Tally:
     weight: Floats
     pull: Floats
 
+    def at(self, places: NDArray[np.bool_]) -> "Tally":
+        """The items at these places."""
+        score, weight, pull = self.score[places], self.weight[places], self.pull[places]
+        return Tally(self.dense[places], score, self.support[places], weight, pull)
+
 
 class Kernels(Protocol):
     """What an implementation offers."""

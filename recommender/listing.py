@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.catalogue import Catalogue
+from recommender.item_filters import ItemFilter
 from recommender.item_index import Dense, ItemIndex
 from recommender.kernels import Kernels, Tally
 from recommender.mixing import all_shortlists, mixed
@@ -24,7 +26,8 @@ class Asking(NamedTuple):
     """Who a list is made for, and how.
 
     `rated` are their rated items in history order, `seen` are further ones that must not be shown, `baseline` is what
-    `user_baseline` says of them. `identity` is the point of a user whose next ratings tune the trend.
+    `user_baseline` says of them. `identity` is the point of a user whose next ratings tune the trend. `items` says what
+    may be in the list.
     """
 
     rules: RankingRules
@@ -32,6 +35,7 @@ class Asking(NamedTuple):
     seen: Dense
     baseline: float
     identity: int | None = None
+    items: ItemFilter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +66,12 @@ class RankedList:
 class Lister:
     """Makes lists. Counts them, so that every so many are kept for tuning the trend."""
 
-    def __init__(self, index: ItemIndex, kernels: Kernels, ranker: Ranker, tuner: TrendTuner) -> None:
+    def __init__(self, index: ItemIndex, kernels: Kernels, ranker: Ranker, catalogue: Catalogue) -> None:
         self._index = index
         self._kernels = kernels
         self._ranker = ranker
-        self._tuner = tuner
+        self._catalogue = catalogue
+        self.tuner = TrendTuner()
         self._lists = 0
 
     def listed(self, statistics: ItemStatistics, tier: Tier, asking: Asking, tally: Tally) -> RankedList:
@@ -84,12 +89,17 @@ class Lister:
         counts = statistics.counts.copy()
         counts[asking.rated] = 0
         counts[asking.seen] = 0
+        counts[self._ranker.closed()] = 0
+        if asking.items is not None:
+            counts[~self._allowed(statistics, asking.items, np.arange(len(counts), dtype=np.int32))] = 0
         none = np.zeros(len(counts), np.int64)
         order = self._kernels.best(counts, none, self._index.items, limit)
         nothing = np.zeros(len(order))
         return Tally(order.astype(np.int32), counts[order], none[order], nothing, nothing)
 
     def _best_of(self, statistics: ItemStatistics, tier: Tier, asking: Asking, tally: Tally) -> RankedList:
+        if asking.items is not None:
+            tally = tally.at(self._allowed(statistics, asking.items, tally.dense))
         if asking.rules.tuning_every_lists:
             tally = self._with_trend(statistics, asking, tally)
         return self._voted(statistics, tier, asking, tally, self._order(asking.rules, tally))
@@ -97,10 +107,12 @@ class Lister:
     def _with_trend(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> Tally:
         trend = statistics.trend
         self._keep_shortlists(statistics, asking, tally)
-        mix = self._tuner.choice(len(asking.rated), trend.span_days)
+        mix = self.tuner.choice(len(asking.rated), trend.span_days)
         if not mix.weight:
             return tally
         leaders = self._ranker.unlisted(asking.rated, asking.seen, tally.dense, trend.leaders(mix.half_life))
+        if asking.items is not None:
+            leaders = leaders[self._allowed(statistics, asking.items, leaders)]
         return mixed(tally, trend, leaders, mix)
 
     def _keep_shortlists(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> None:
@@ -112,7 +124,10 @@ class Lister:
         trend, none = statistics.trend, np.empty(0, np.int32)
         leaders = [self._ranker.unlisted(asking.rated, asking.seen, none, trend.leaders(life)) for life in LIVES]
         order = self._order(asking.rules, tally)
-        self._tuner.remember(asking.identity, all_shortlists(tally, order, trend, leaders))
+        self.tuner.remember(asking.identity, all_shortlists(tally, order, trend, leaders))
+
+    def _allowed(self, statistics: ItemStatistics, wanted: ItemFilter, dense: Dense) -> NDArray[np.bool_]:
+        return wanted.allowed(self._catalogue, self._index.items[dense], statistics.ages_ms(dense))
 
     def _order(self, rules: RankingRules, tally: Tally) -> NDArray[np.int64]:
         items = self._index.items[tally.dense]

@@ -9,6 +9,7 @@ the default's; rules may also ask for the mean of the votes, and for scores in t
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recommender.item_index import Dense, ItemIndex
 from recommender.kernels import OPEN, SEEN, Ballots, Kernels, Tally
@@ -28,7 +29,22 @@ class Ranker:
         self._index = index
         self._kernels = kernels
         self._ranks: Dense = np.full(1024, OPEN, np.int32)
+        # What an item's rank is while nobody asks: `SEEN` for what may be shown to nobody.
+        self._idle: Dense = np.full(1024, OPEN, np.int32)
         self._positions: dict[tuple[float, float], Floats] = {}
+
+    def close(self, items: Dense) -> None:
+        """Show these items to nobody from now on, and all others again."""
+        self._fit()
+        self._idle.fill(OPEN)
+        self._idle[items] = SEEN
+        self._ranks[:] = self._idle
+
+    def closed(self) -> NDArray[np.bool_]:
+        """Which items may be shown to nobody, shape (len(index),)."""
+        self._fit()
+        found: NDArray[np.bool_] = self._idle[: len(self._index)] == SEEN
+        return found
 
     def tally(
         self,
@@ -60,8 +76,8 @@ class Ranker:
             offset=rules.vote_offset,
         )
         found = self._kernels.tally(ballots)
-        self._ranks[seen] = OPEN
-        self._ranks[rated] = OPEN
+        self._ranks[seen] = self._idle[seen]
+        self._ranks[rated] = self._idle[rated]
         return _scored(found, rules, float(similarities[0]))
 
     def unlisted(self, rated: Dense, seen: Dense, listed: Dense, items: Dense) -> Dense:
@@ -72,7 +88,7 @@ class Ranker:
             self._ranks[some] = SEEN
         found: Dense = items[self._ranks[items] == OPEN]
         for some in marked:
-            self._ranks[some] = OPEN
+            self._ranks[some] = self._idle[some]
         return found
 
     def _weights_by_distance(self, rules: RankingRules, length: int) -> Floats:
@@ -88,7 +104,8 @@ class Ranker:
     def _fit(self) -> None:
         missing = len(self._index) - len(self._ranks)
         if missing > 0:
-            self._ranks = np.concatenate((self._ranks, np.full(max(missing, len(self._ranks)), OPEN, np.int32)))
+            room = np.full(max(missing, len(self._ranks)), OPEN, np.int32)
+            self._ranks, self._idle = np.concatenate((self._ranks, room)), np.concatenate((self._idle, room))
 
 
 def _scored(tally: Tally, rules: RankingRules, best_similarity: float) -> Tally:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from recommender.catalogue import Catalogue
 from recommender.item_index import ItemIndex
 from recommender.kernels import Kernels, NumpyKernels, Tally
 from recommender.listing import Asking, Lister, RankedList, Tier
@@ -16,7 +17,6 @@ from recommender.ranking import Ranker
 from recommender.rules import RankingRules
 from recommender.statistics import ItemStatistics, StatisticsScan, difference
 from recommender.store import Neighbours, Store, point_id
-from recommender.tuning import TrendTuner
 
 _DAY_MS = 86_400_000
 
@@ -24,8 +24,17 @@ _DAY_MS = 86_400_000
 class Recommender:
     """Ranks from what the store holds. Soft state only: dropping it costs time, never correctness."""
 
-    def __init__(self, store: Store, rules: RankingRules, cache_max_bytes: int, kernels: Kernels | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        rules: RankingRules,
+        cache_max_bytes: int,
+        kernels: Kernels | None = None,
+        catalogue: Catalogue | None = None,
+    ) -> None:
         self._kernels = kernels or NumpyKernels()
+        self._catalogue = Catalogue() if catalogue is None else catalogue
+        self._catalogue_version = 0
         self.index = ItemIndex()
         self.statistics = ItemStatistics(self.index)
         self._scan = StatisticsScan(self.statistics)
@@ -33,9 +42,8 @@ class Recommender:
         self._store = store
         self._rules = rules
         self._neighbourhood = Neighbourhood(store, rules, self.index, self.cache)
-        self._tuner = TrendTuner()
         self._ranker = Ranker(rules, self.index, self._kernels)
-        self._lister = Lister(self.index, self._kernels, self._ranker, self._tuner)
+        self._lister = Lister(self.index, self._kernels, self._ranker, self._catalogue)
 
     def warm_up(self) -> None:
         """Do now what the first list would have to wait for."""
@@ -61,7 +69,7 @@ class Recommender:
     def changed(self, user_id: str, before: History, after: History) -> None:
         """Keep the statistics up with a stored history that changed, and see which lists foretold it."""
         identity, (gone, added) = point_id(user_id), difference(before, after)
-        self._tuner.observe(identity, len(before), self.index.dense(_new_items(before, added)))
+        self._lister.tuner.observe(identity, len(before), self.index.dense(_new_items(before, added)))
         if not len(after):
             self._drop(identity)
         self._scan.changed(identity, gone, added)
@@ -72,7 +80,7 @@ class Recommender:
         """Keep nothing of a user who was forgotten, here or by another worker."""
         # No search finds the point again, so nothing else would replace or drop what is held of it.
         self.cache.drop(identity)
-        self._tuner.forget(identity)
+        self._lister.tuner.forget(identity)
 
     def recommend(self, users: Sequence[tuple[str, UserState]]) -> list[RankedList]:
         """A list for each (user id, stored state), in order."""
@@ -84,6 +92,7 @@ class Recommender:
 
     def assess(self, user_id: str, state: UserState, item: int) -> tuple[RankedList, float]:
         """The list of one user, and the rating predicted for an item of any kind (by dimension)."""
+        self._keep_up_with_the_catalogue()
         question = _question_of(user_id, state)
         (found,) = self._neighbourhood.nearest([question])
         asking = self._asking(question, tuning=True)
@@ -92,12 +101,19 @@ class Recommender:
         return ranked, self._predicted(tally, item, asking.baseline)
 
     def _answered(self, questions: Sequence[Question], *, tuning: bool) -> list[RankedList]:
+        self._keep_up_with_the_catalogue()
         neighbours = self._neighbourhood.nearest(questions)
         fetched = self._neighbourhood.fetched(neighbours)
         return [
             self._ranked(question, self._asking(question, tuning=tuning), found, fetched)
             for question, found in zip(questions, neighbours, strict=True)
         ]
+
+    def _keep_up_with_the_catalogue(self) -> None:
+        """What was removed from the catalogue leaves the lists."""
+        if self._catalogue_version != self._catalogue.version:
+            self._catalogue_version = self._catalogue.version
+            self._ranker.close(self.index.dense(self._catalogue.removed))
 
     def _ranked(
         self, question: Question, asking: Asking, found: Neighbours, fetched: Mapping[int, NeighbourProfile]
@@ -109,7 +125,7 @@ class Recommender:
         rules, rated = question.rules or self._rules, question.history.rated()
         dense, seen = self.index.dense(rated.items), self.index.dense(question.seen)
         baseline = user_baseline(self.statistics, rules, dense, rated.ratings)
-        return Asking(rules, dense, seen, baseline, question.excluding if tuning else None)
+        return Asking(rules, dense, seen, baseline, question.excluding if tuning else None, question.items)
 
     def _tallied(
         self, question: Question, asking: Asking, found: Neighbours, fetched: Mapping[int, NeighbourProfile]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from recommender.item_index import Dense, ItemIndex
-from recommender.profile import Floats, History, UserState
+from recommender.profile import Floats, History, Times, UserState
 from recommender.trend import Trend
 
 
@@ -20,6 +20,7 @@ class ItemStatistics:
         self._index = index
         self._counts: Floats = np.zeros(1024)
         self._sums: Floats = np.zeros(1024)
+        self._latest_ms: Times = np.zeros(1024, np.int64)
         self._total = 0
         self._total_sum = 0.0
         self.trend = Trend()
@@ -41,6 +42,12 @@ class ItemStatistics:
         counts = self._counts[dense]
         bias: Floats = (self._sums[dense] - counts * self.global_mean) / (counts + damping)
         return bias
+
+    def ages_ms(self, dense: Dense) -> Times:
+        """How much older each item's latest rating is than the newest of all, shape of `dense`."""
+        self._fit()
+        ages: Times = self.trend.last_ms - self._latest_ms[dense]
+        return ages
 
     def add(self, history: History) -> None:
         """Count a history."""
@@ -64,6 +71,8 @@ class ItemStatistics:
         self.trend.count(dense, rated.rated_at, sign)
         self._counts[dense] += sign
         self._sums[dense] += sign * rated.ratings
+        if sign > 0:
+            self._latest_ms[dense] = np.maximum(self._latest_ms[dense], rated.rated_at)
         self._total += sign * len(rated)
         self._total_sum += sign * float(rated.ratings.sum())
 
@@ -73,6 +82,7 @@ class ItemStatistics:
             room = np.zeros(max(missing, len(self._counts)))
             self._counts = np.concatenate((self._counts, room))
             self._sums = np.concatenate((self._sums, room))
+            self._latest_ms = np.concatenate((self._latest_ms, room.astype(np.int64)))
 
 
 def difference(before: History, after: History) -> tuple[History, History]:

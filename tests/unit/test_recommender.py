@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recommender.catalogue import Catalogue, CatalogueItem
+from recommender.item_filters import ItemFilter
 from recommender.listing import RankedList
 from recommender.memory_store import MemoryStore
 from recommender.profile import (
@@ -23,6 +25,7 @@ from recommender.profile import (
     UserState,
     fold,
 )
+from recommender.question import Question
 from recommender.recommender import Recommender
 from recommender.rules import RankingRules
 from recommender.store import NeighbourQuery, Neighbours, StateWrite, StoreSettings, UserWrite, point_id
@@ -405,3 +408,85 @@ def counted(recommender: Recommender) -> dict[int, int]:
     """How many ratings each item has, as the recommender knows."""
     counts = recommender.statistics.counts.astype(int).tolist()
     return dict(zip(recommender.index.items.tolist(), counts, strict=True))
+
+
+CAST = {"a": [(1, 5.0), (2, 4.0), (3, 5.0), (4, 3.0)], "b": [(1, 4.0), (3, 4.0), (5, 5.0)], "me": [(1, 5.0)]}
+
+
+def cast_with(catalogue: Catalogue) -> tuple[MemoryStore, Recommender]:
+    store = store_of(CAST)
+    recommender = Recommender(store, RULES, MEGABYTE, catalogue=catalogue)
+    while recommender.scan_slice(10):
+        pass
+    return store, recommender
+
+
+@pytest.mark.parametrize("user_id", ["me", "a", "nobody"])
+def test_what_the_catalogue_lost_leaves_the_lists_and_comes_back_with_it(user_id: str) -> None:
+    """Removed items are neither voted for nor trending nor filled in; rated ones still find the place in a history."""
+    catalogue = Catalogue()
+    store, recommender = cast_with(catalogue)
+    before = list_for(recommender, store, user_id)
+    for removed in ([3], [3, 5], [1], []):
+        for item in (1, 3, 5):
+            catalogue.put(item, CatalogueItem())
+        for item in removed:
+            catalogue.remove(item)
+        assert set(list_for(recommender, store, user_id).item) == set(before.item) - set(removed)
+    assert list_for(recommender, store, user_id) == before
+
+
+@pytest.mark.parametrize("user_id", ["me", "nobody"])
+def test_a_question_may_want_some_items_alone(user_id: str) -> None:
+    """Votes, trend and fillers all pass the filter; scores are relative to the best of what passed."""
+    catalogue = Catalogue()
+    for item, genre in ((2, "Drama"), (3, "War"), (4, "Drama"), (5, "War")):
+        catalogue.put(item, CatalogueItem(genres=(genre,)))
+    store, recommender = cast_with(catalogue)
+    history = state_of(store, user_id).history
+    for wanted, left in ((ItemFilter(genres=("drama",)), {2, 4}), (ItemFilter(exclude=(3,)), {1, 2, 4, 5})):
+        (found,) = recommender.answer([Question(history, items=wanted)])
+        assert set(found.item) == left - set(history.items.tolist())
+        assert found.score[0] == 1.0
+
+
+def test_a_filter_by_popularity_now_goes_by_the_latest_rating_of_an_item() -> None:
+    """Ages are measured from the newest rating of all, and an item is as old as its latest one."""
+    day = 86_400_000
+    store = MemoryStore(SETTINGS)
+    for user_id, ratings in {"a": [(1, 0), (2, 5), (3, 9)], "b": [(2, 1), (1, 3), (4, 10)]}.items():
+        updates = [Update("t.0", at, user_id, Rate(item, 4.0, days * day)) for at, (item, days) in enumerate(ratings)]
+        put(store, user_id, fold(NEW_USER, updates, UNBOUNDED))
+    recommender = recommender_of(store)
+    for days, left in ((0.5, {4}), (1, {3, 4}), (5, {2, 3, 4}), (7, {1, 2, 3, 4})):
+        (found,) = recommender.answer([Question(EMPTY_HISTORY, items=ItemFilter(popular_now_days=days))])
+        assert set(found.item) == left
+
+
+def test_only_votes_since_an_instant_count() -> None:
+    """Ratings before it neither vote nor count as support, and are still what neighbours are found by."""
+    store = store_of({"a": [(1, 5.0), (2, 4.0), (3, 5.0)], "me": [(1, 5.0)]})
+    recommender = recommender_of(store, replace(RULES, tuning_every_lists=0))
+    state = state_of(store, "me")
+    for since_ms, supported in ((0, {2, 3}), (2, {3}), (3, set())):
+        (found,) = recommender.answer([Question(state.history, excluding=point_id("me"), votes_since_ms=since_ms)])
+        assert {item for item, support in zip(found.item, found.support, strict=True) if support} == supported
+
+
+def test_asking_leaves_no_trace_in_later_lists() -> None:
+    """Any number of questions in between, and lists and tuning are what they would have been."""
+    store = store_of(CAST)
+    quiet, asked = (recommender_of(store, replace(RULES, tuning_every_lists=2)) for _ in range(2))
+    for _ in range(4):
+        asked.answer([Question(state_of(store, "me").history, rules=replace(RULES, neighbours=1), excluding=1)] * 3)
+        assert list_for(quiet, store, "me") == list_for(asked, store, "me")
+    assert quiet._lister._lists == asked._lister._lists
+
+
+def test_a_question_of_a_user_is_answered_with_their_list() -> None:
+    """`recommend` is the simple case of `answer`."""
+    store = store_of(CAST)
+    recommender = recommender_of(store)
+    state = state_of(store, "me")
+    (answer,) = recommender.answer([Question(state.history, state.seen, point_id("me"))])
+    assert answer == list_for(recommender, store, "me")
