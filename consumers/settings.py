@@ -16,13 +16,13 @@ from pydantic import Field, PrivateAttr, SecretStr, ValidationError, model_valid
 from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
 
 from consumers.settings_kafka import KafkaSettings, TopicSettings, check_topic_name
+from consumers.settings_ranking import RankingSettings
 from consumers.settings_sections import (
     CatalogueSettings,
     HttpSettings,
     LimitSettings,
     LogSettings,
     QdrantSettings,
-    RankingSettings,
     VerifySettings,
 )
 from consumers.settings_sources import (

@@ -1,14 +1,41 @@
 """From settings to what the core and the wire take; pure."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from consumers.dead_letter_limits import DeadLetterTolerance
 from consumers.settings import Settings
+from consumers.settings_ranking import RankingSettings
 from recommender.profile import HistoryLimits
 from recommender.rules import PRESETS, RankingRules
 from recommender.store import StoreSettings
+from recommender.vector import ValueRule
 from schemas.decode import WireRules
 from schemas.scale import Scale
+
+_RULES = {
+    name: name
+    for name in (
+        "list_length",
+        "neighbours",
+        "idf",
+        "query_events",
+        "similarity_exponent",
+        "score",
+        "position_floor",
+        "votes_within_days",
+        "cold_popularity",
+    )
+} | {"query_half_life_events": "query_half_life"}
+_VALUES = {
+    "value_offset": "offset",
+    "prune_below": "prune_below",
+    "decay_per_year": "decay_per_year",
+    "duplicates": "duplicates",
+}
+"""Settings and the fields of the rules that they set."""
+_VOTES = {"ratings": {"vote_slope": 1.0}, "similarities": {"vote_slope": 0.0, "vote_offset": 1.0}}
 
 
 def rating_scale(settings: Settings) -> Scale:
@@ -23,18 +50,35 @@ def wire_rules(settings: Settings) -> WireRules:
 
 
 def ranking_rules(settings: Settings) -> RankingRules:
-    """The preset's rules, on this catalogue's scale and with the lengths that the settings name."""
-    rules = PRESETS[settings.ranking.preset]
-    scale = rating_scale(settings)
+    """The preset's rules with what the settings say otherwise, on this catalogue's scale."""
+    wanted, scale = settings.ranking, rating_scale(settings)
+    rules = PRESETS[wanted.preset]
+    changes = _set(wanted, _RULES)
+    if wanted.votes is not None:
+        changes |= _VOTES[wanted.votes]
+    if wanted.trend is not None:
+        changes["tuning_every_lists"] = PRESETS["default"].tuning_every_lists if wanted.trend else 0
+    value = _value_rule(rules.value, wanted, scale)
+    return replace(rules, value=value, scale_min=scale.minimum, scale_max=scale.maximum, **changes)
+
+
+def _value_rule(rule: ValueRule, wanted: RankingSettings, scale: Scale) -> ValueRule:
     slope, intercept = scale.five_star_affine()
-    return replace(
-        rules,
-        value=replace(rules.value, slope=slope, intercept=intercept),
-        neighbours=settings.ranking.neighbours,
-        list_length=settings.ranking.list_length,
-        scale_min=scale.minimum,
-        scale_max=scale.maximum,
-    )
+    changes: dict[str, Any] = _set(wanted, _VALUES)
+    if wanted.norm_damping is not None:
+        changes["damping"] = None if wanted.norm_damping == "off" else wanted.norm_damping
+    if wanted.centre == "user":
+        changes |= {"centre": None, "spread": 1.0}
+    elif wanted.global_mean is not None and (wanted.centre == "global" or rule.centre is not None):
+        deviation = wanted.global_deviation or 1.0
+        changes |= {"centre": wanted.global_mean * slope + intercept, "spread": deviation * slope}
+    return replace(rule, slope=slope, intercept=intercept, **changes)
+
+
+def _set(wanted: RankingSettings, names: Mapping[str, str]) -> dict[str, Any]:
+    """What is set, by the name of the rule that it sets."""
+    given = {rule: getattr(wanted, name) for name, rule in names.items()}
+    return {rule: value for rule, value in given.items() if value is not None}
 
 
 def store_settings(settings: Settings) -> StoreSettings:
@@ -61,4 +105,5 @@ def dead_letter_tolerance(settings: Settings) -> DeadLetterTolerance:
 
 def history_limits(settings: Settings) -> HistoryLimits:
     """How much of a user is kept."""
-    return HistoryLimits(settings.limits.history_max_entries, settings.limits.seen_max_items)
+    limits, averages = settings.limits, ranking_rules(settings).value.duplicates == "mean"
+    return HistoryLimits(limits.history_max_entries, limits.seen_max_items, averages)

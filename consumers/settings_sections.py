@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from consumers.settings_section import SEPARATED_BY_COMMAS, Section
-from recommender.rules import PRESETS
 from schemas.decode import CatalogueKind
 from schemas.scale import Scale
 
@@ -79,23 +78,6 @@ class CatalogueSettings(Section):
     def _require_a_scale(self) -> Self:
         Scale(self.scale_min, self.scale_max)
         return self
-
-
-def _known_preset(name: str) -> str:
-    if name not in PRESETS:
-        raise ValueError(f"there is no such preset; there are: {', '.join(PRESETS)}")
-    return name
-
-
-class RankingSettings(Section):
-    """How lists are made."""
-
-    preset: Annotated[str, AfterValidator(_known_preset)] = "default"
-    """The named set of rules."""
-    list_length: Annotated[int, Field(ge=1, le=500)] = 50
-    """Items of a list."""
-    neighbours: Annotated[int, Field(ge=1, le=1_000)] = 100
-    """Nearest users that vote."""
 
 
 class LimitSettings(Section):

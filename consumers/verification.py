@@ -57,7 +57,8 @@ def exact(state: UserState) -> tuple[object, ...]:
     rows = _sorted_rows(state.history) if is_mixed else _bytes(state.history)
     last = None if is_mixed else state.last_source
     seen = state.seen.astype("<u4").tobytes()
-    return (state.user_id, rows, seen, attributes, state.count, sorted(state.offsets.items()), last)
+    repeats = sorted((item, total.hex(), number) for item, (total, number) in state.repeats.items())
+    return (state.user_id, rows, seen, attributes, state.count, sorted(state.offsets.items()), last, repeats)
 
 
 def places(state: UserState) -> Places:
@@ -67,6 +68,7 @@ def places(state: UserState) -> Places:
     found: Places = {"user": state.user_id, "count": state.count, "mean": stored_mean(history)}
     found |= {f"item {item}": _entry(rating, at_ms) for item, rating, at_ms in rows}
     found |= {f"seen {item}": True for item in state.seen.tolist()}
+    found |= {f"ratings of item {item}": f"{n}, {total!r} together" for item, (total, n) in state.repeats.items()}
     found |= {f"attribute {name}": value for name, value in state.attributes.items()}
     found |= {f"offset of {source}": offset for source, offset in state.offsets.items()}
     if len(state.offsets) <= 1:

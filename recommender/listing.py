@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.catalogue import Catalogue
+from recommender.cold_start import with_popularity
 from recommender.item_filters import ItemFilter
 from recommender.item_index import Dense, ItemIndex
 from recommender.kernels import Kernels, Tally
 from recommender.mixing import all_shortlists, mixed
 from recommender.prediction import predict_voted
+from recommender.profile import Floats
 from recommender.ranking import Ranker
 from recommender.rules import RankingRules
 from recommender.statistics import ItemStatistics
@@ -27,7 +29,7 @@ class Asking(NamedTuple):
 
     `rated` are their rated items in history order, `seen` are further ones that must not be shown, `baseline` is what
     `user_baseline` says of them. `identity` is the point of a user whose next ratings tune the trend. `items` says what
-    may be in the list.
+    may be in the list, `likes` what popularity counts for a user with few ratings.
     """
 
     rules: RankingRules
@@ -36,6 +38,12 @@ class Asking(NamedTuple):
     baseline: float
     identity: int | None = None
     items: ItemFilter | None = None
+    likes: ItemFilter | None = None
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether there are too few ratings to go by them alone."""
+        return 0 < len(self.rated) < self.rules.personal_min_ratings
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +94,33 @@ class Lister:
 
     def popular(self, statistics: ItemStatistics, asking: Asking, limit: int) -> Tally:
         """The most rated items that the user has not seen, as if they had been voted for."""
+        counts = self._open_counts(statistics, asking)
+        none = np.zeros(len(counts), np.int64)
+        order = self._kernels.best(counts, none, self._index.items, limit)
+        nothing = np.zeros(len(order))
+        return Tally(order.astype(np.int32), counts[order], none[order], nothing, nothing)
+
+    def _open_counts(self, statistics: ItemStatistics, asking: Asking) -> Floats:
+        """Ratings by item number, 0 for what must not be shown."""
         counts = statistics.counts.copy()
         counts[asking.rated] = 0
         counts[asking.seen] = 0
         counts[self._ranker.closed()] = 0
         if asking.items is not None:
             counts[~self._allowed(statistics, asking.items, np.arange(len(counts), dtype=np.int32))] = 0
-        none = np.zeros(len(counts), np.int64)
-        order = self._kernels.best(counts, none, self._index.items, limit)
-        nothing = np.zeros(len(order))
-        return Tally(order.astype(np.int32), counts[order], none[order], nothing, nothing)
+        return counts
+
+    def _with_popularity(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> Tally:
+        counts = self._open_counts(statistics, asking)
+        if asking.likes is not None:
+            counts[~self._allowed(statistics, asking.likes, np.arange(len(counts), dtype=np.int32))] = 0
+        return with_popularity(tally, counts, asking.rules.cold_popularity)
 
     def _best_of(self, statistics: ItemStatistics, tier: Tier, asking: Asking, tally: Tally) -> RankedList:
         if asking.items is not None:
             tally = tally.at(self._allowed(statistics, asking.items, tally.dense))
+        if asking.rules.cold_popularity and asking.is_cold:
+            tally = self._with_popularity(statistics, asking, tally.at(tally.support > 0))
         if asking.rules.tuning_every_lists:
             tally = self._with_trend(statistics, asking, tally)
         return self._voted(statistics, tier, asking, tally, self._order(asking.rules, tally))

@@ -10,6 +10,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,12 +91,23 @@ EMPTY_HISTORY = History(np.empty(0, np.uint32), np.empty(0, np.float64), np.empt
 NO_ITEMS: Items = np.empty(0, np.uint32)
 
 
+class Repeats(NamedTuple):
+    """The sum of an item's ratings, and how many there are."""
+
+    total: float
+    number: int
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryLimits:
-    """How much of a user is kept: entries of history, and ids of items that fell out of it."""
+    """How much of a user is kept: entries of history, and ids of items that fell out of it.
+
+    `averages`: an item that is rated again has the mean of its ratings, not the latest.
+    """
 
     entries_max: int = 2_000
     seen_max: int = 20_000
+    averages: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +116,7 @@ class UserState:
 
     `user_id` is None for a user who is unknown or was forgotten; `offsets` maps a source to the offset of the user's
     last applied event, `last_source` is the source of the very last one; `tag` is unique to the write that stored this
-    state (0: not stored).
+    state (0: not stored); `repeats` has the items whose rating is a mean of several.
     """
 
     user_id: str | None = None
@@ -115,6 +127,7 @@ class UserState:
     offsets: Mapping[str, int] = field(default_factory=dict)
     last_source: str | None = None
     tag: int = 0
+    repeats: Mapping[int, Repeats] = field(default_factory=dict)
 
     @property
     def last_event(self) -> tuple[str, int] | None:
@@ -141,7 +154,7 @@ def fold(state: UserState, updates: Iterable[Update], limits: HistoryLimits) -> 
     One pass merges all entries at once, so that a burst of ratings costs little more than one.
     """
     history, seen, attributes, user_id = state.history, state.seen, state.attributes, state.user_id
-    count, offsets, last_source = state.count, dict(state.offsets), state.last_source
+    count, offsets, last_source, repeats = state.count, dict(state.offsets), state.last_source, state.repeats
     entries: list[Entry] = []
     for update in updates:
         if update.offset <= offsets.get(update.source, -1):
@@ -156,16 +169,52 @@ def fold(state: UserState, updates: Iterable[Update], limits: HistoryLimits) -> 
             case SetAttributes(changed):
                 attributes = {name: value for name, value in {**attributes, **changed}.items() if value is not None}
             case Forget():
-                history, seen, attributes, user_id = EMPTY_HISTORY, NO_ITEMS, {}, None
+                history, seen, attributes, user_id, repeats = EMPTY_HISTORY, NO_ITEMS, {}, None, {}
                 entries.clear()
     if count == state.count:
         return state
+    if limits.averages:
+        history, seen, repeats = _averaging(history, seen, repeats, entries, limits)
+    else:
+        history, seen = _joined(history, seen, entries, limits)
+    return UserState(user_id, history, seen, attributes, count, offsets, last_source, state.tag, repeats)
+
+
+def _joined(history: History, seen: Items, entries: Sequence[Entry], limits: HistoryLimits) -> tuple[History, Items]:
     # Where entries may fall out, which of them stay seen depends on the order: then one by one, or how batches are cut
     # would show in the state.
     fits = len(history) + len(entries) <= limits.entries_max
     for group in [entries] if fits and entries else [[entry] for entry in entries]:
         history, seen = _bounded(_merged(history, group), seen, limits)
-    return UserState(user_id, history, seen, attributes, count, offsets, last_source, state.tag)
+    return history, seen
+
+
+def _averaging(
+    history: History, seen: Items, repeats: Mapping[int, Repeats], entries: Sequence[Entry], limits: HistoryLimits
+) -> tuple[History, Items, Mapping[int, Repeats]]:
+    for entry in entries:
+        mean, repeats = averaged(history, repeats, entry)
+        history, seen = _joined(history, seen, [mean], limits)
+    return history, seen, {item: repeated for item, repeated in repeats.items() if item in history.items}
+
+
+def averaged(history: History, repeats: Mapping[int, Repeats], entry: Entry) -> tuple[Entry, Mapping[int, Repeats]]:
+    """The entry that joins a rating to those of the same item, and the repeats with it.
+
+    A retraction ends what was before it; what is older than a retraction, or a retraction older than a rating, is left
+    to the rule that the latest entry counts.
+    """
+    item, rating, at_ms = entry
+    found = np.flatnonzero(history.items == item)
+    if not len(found):
+        return entry, repeats
+    before, before_ms = float(history.ratings[found[0]]), int(history.rated_at[found[0]])
+    if math.isnan(rating) or math.isnan(before):
+        ends = at_ms >= before_ms
+        return entry, {i: repeated for i, repeated in repeats.items() if i != item or not ends}
+    total, number = repeats.get(item, Repeats(before, 1))
+    repeated = Repeats(total + rating, number + 1)
+    return (item, repeated.total / repeated.number, max(at_ms, before_ms)), {**repeats, item: repeated}
 
 
 def _merged(history: History, entries: Sequence[Entry]) -> History:

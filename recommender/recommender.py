@@ -1,10 +1,12 @@
 """The recommender: states of users in, ranked lists out, with everything between them (query, cache, votes, fill)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from recommender.catalogue import Catalogue
+from recommender.cold_start import liked_genres
 from recommender.item_index import ItemIndex
 from recommender.kernels import Kernels, NumpyKernels, Tally
 from recommender.listing import Asking, Lister, RankedList, Tier
@@ -125,7 +127,13 @@ class Recommender:
         rules, rated = question.rules or self._rules, question.history.rated()
         dense, seen = self.index.dense(rated.items), self.index.dense(question.seen)
         baseline = user_baseline(self.statistics, rules, dense, rated.ratings)
-        return Asking(rules, dense, seen, baseline, question.excluding if tuning else None, question.items)
+        asking = Asking(rules, dense, seen, baseline, question.excluding if tuning else None, question.items)
+        return self._cold(asking, rated) if rules.cold_popularity and asking.is_cold else asking
+
+    def _cold(self, asking: Asking, rated: History) -> Asking:
+        length = min(asking.rules.list_length, asking.rules.cold_list_length or asking.rules.list_length)
+        likes = liked_genres(rated, self._catalogue)
+        return asking._replace(rules=replace(asking.rules, list_length=length), likes=likes)
 
     def _tallied(
         self, question: Question, asking: Asking, found: Neighbours, fetched: Mapping[int, NeighbourProfile]

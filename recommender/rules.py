@@ -15,7 +15,9 @@ class RankingRules:
     `value` decides what is stored and is fixed in the store, as is `idf`; all else is query side and may change
     between restarts. The last `query_events` ratings ask for neighbours (0: all), fading by `query_half_life` (0: not).
     Votes are `vote_slope` · residual + `vote_offset`, added up over the neighbours who rated an item, or their mean.
-    `relative_scores`: the best of a list has 1. The trend is tuned on every so many lists; 0: no trend.
+    `relative_scores`: the best of a list has 1. The trend is tuned on every so many lists; 0: no trend. A user with
+    fewer than `personal_min_ratings` is cold: see `cold_start` for what `cold_popularity` then means (0: nothing), and
+    `cold_list_length` (0: as long as any list).
     """
 
     value: ValueRule = field(default_factory=ValueRule)
@@ -33,6 +35,8 @@ class RankingRules:
     votes_within_days: float = 0.0
     list_length: int = 50
     tuning_every_lists: int = 4
+    cold_popularity: float = 0.0
+    cold_list_length: int = 0
     personal_min_ratings: int = 5
     personal_min_neighbours: int = 10
     item_bias_damping: float = 5.0
@@ -67,10 +71,12 @@ PRESETS: dict[str, RankingRules] = {
         value=ValueRule(offset=0.0, damping=None, prune_below=0.1, decay_per_year=0.95),
         idf=True,
         score="mean",
+        cold_popularity=0.3,
+        cold_list_length=5,
     ),
     "article": replace(
         _ARTICLES,
-        value=ValueRule(offset=0.0, damping=None, centre=3.5, spread=1.0),
+        value=ValueRule(offset=0.0, damping=None, centre=3.5, duplicates="mean"),
         vote_slope=0.0,
         vote_offset=1.0,
     ),

@@ -7,6 +7,7 @@ ranks first in every query), so none is ever built except through `SparseVector`
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,8 @@ class ValueRule:
 
     v = (r − centre) / spread + offset, where centre is a fixed number or, if that is None, the mean of the user's own
     ratings; stored as v / √(Σv² + damping), or as it is where damping is None. Values under `prune_below` are left out.
-    With `decay_per_year` below 1 a value fades with every year that passes, on every user alike.
+    With `decay_per_year` below 1 a value fades with every year that passes, on every user alike. `duplicates` says
+    which rating of an item counts that was rated more than once: the latest, or the mean of all.
     """
 
     offset: float = 1.5
@@ -61,12 +63,13 @@ class ValueRule:
     spread: float = 1.0
     prune_below: float = 0.0
     decay_per_year: float = 1.0
+    duplicates: Literal["latest", "mean"] = "latest"
 
     @property
     def fingerprint(self) -> str:
         """Names the vector in the store, so that vectors of another rule are never mixed with these."""
         numbers = f"centred {self.offset!r} {self.damping!r} {self.slope!r} {self.intercept!r}"
-        further = (self.centre, self.spread, self.prune_below, self.decay_per_year)
+        further = (self.centre, self.spread, self.prune_below, self.decay_per_year, self.duplicates)
         if further != _NOTHING_FURTHER:
             numbers += f" {further!r}"
         return "v" + hashlib.blake2b(numbers.encode(), digest_size=4).hexdigest()
@@ -105,7 +108,7 @@ class ValueRule:
         return raw
 
 
-_NOTHING_FURTHER = (None, 1.0, 0.0, 1.0)
+_NOTHING_FURTHER = (None, 1.0, 0.0, 1.0, "latest")
 
 
 def recency(n: int, half_life: float) -> Floats:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from recommender.packing import pack_history, pack_items, unpack_history, unpack_items
-from recommender.profile import EMPTY_HISTORY, NO_ITEMS, AttributeValue, UserState, mean_rating
+from recommender.profile import EMPTY_HISTORY, NO_ITEMS, AttributeValue, Repeats, UserState, mean_rating
 from recommender.store import StoreError, StoreSettings
 
 Payload = dict[str, Any]
@@ -19,6 +19,7 @@ TAG = "tag"
 HISTORY = "history"
 _ATTRIBUTES = "attributes"
 _EXACT = "exact"
+_REPEATS = "repeats"
 _MARKER = "marker"
 _SETTINGS = "settings"
 
@@ -41,6 +42,8 @@ def user_payload(state: UserState) -> Payload:
         known[_ATTRIBUTES] = dict(state.attributes)
     if exact := {name: value.hex() for name, value in state.attributes.items() if isinstance(value, float)}:
         known[_EXACT] = exact
+    if state.repeats:
+        known[_REPEATS] = _packed(state.repeats)
     if len(state.seen):
         known["seen"] = pack_items(state.seen)
     return known
@@ -62,6 +65,7 @@ def user_state(payload: Mapping[str, Any]) -> UserState:
             offsets=payload["o"],
             last_source=payload["last"],
             tag=payload[TAG],
+            repeats=_unpacked(payload[_REPEATS]) if _REPEATS in payload else {},
         )
     except (AttributeError, KeyError, ValueError, TypeError) as error:
         raise StoreError(
@@ -73,6 +77,15 @@ def user_state(payload: Mapping[str, Any]) -> UserState:
 def _attributes(payload: Mapping[str, Any]) -> dict[str, AttributeValue]:
     exact = {name: float.fromhex(text) for name, text in payload.get(_EXACT, {}).items()}
     return {**payload.get(_ATTRIBUTES, {}), **exact}
+
+
+def _packed(repeats: Mapping[int, Repeats]) -> str:
+    return " ".join(f"{item}:{total.hex()}:{number}" for item, (total, number) in sorted(repeats.items()))
+
+
+def _unpacked(text: str) -> dict[int, Repeats]:
+    rows = (row.split(":") for row in text.split())
+    return {int(item): Repeats(float.fromhex(total), int(number)) for item, total, number in rows}
 
 
 def is_user(payload: Mapping[str, Any]) -> bool:

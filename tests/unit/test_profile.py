@@ -331,3 +331,48 @@ def test_the_mean_of_nothing_is_none() -> None:
     """No ratings, or none that was not taken back: there is no mean."""
     assert mean_rating(EMPTY_HISTORY) is None
     assert streamed([Event(1, 3.0, 1), Event(1, None, 2)]).mean is None
+
+
+MEANS = HistoryLimits(averages=True)
+HALVES = st.one_of(st.none(), st.integers(1, 10).map(lambda halves: halves / 2))
+AVERAGED = st.lists(st.builds(Event, st.integers(0, 3), HALVES, st.integers(0, 50)), max_size=14)
+
+
+def averages_by_hand(events: Sequence[Event]) -> dict[int, float | None]:
+    """What each item comes to: the mean of its ratings since its latest retraction, None where that ended them."""
+    found: dict[int, float | None] = {}
+    held: dict[int, tuple[list[float], int]] = {}
+    for item, rating, at_ms in events:
+        ratings, latest_ms = held.get(item, ([], -1))
+        is_late = at_ms < latest_ms
+        if is_late and (rating is None or not ratings):
+            continue
+        ratings = [] if rating is None else [*ratings, rating]
+        held[item] = (ratings, max(at_ms, latest_ms))
+        found[item] = sum(ratings) / len(ratings) if ratings else None
+    return found
+
+
+@given(AVERAGED, st.integers(1, 5))
+def test_duplicates_may_count_as_their_mean(events: list[Event], batch: int) -> None:
+    """However batches are cut; a retraction ends what was before it, and what is older than it stays out."""
+    state = NEW_USER
+    for begin in range(0, len(events), batch):
+        group = [
+            Update("t:0", begin + at, "u", Retract(e.item, e.at_ms) if e.rating is None else Rate(*e))  # type: ignore[arg-type]
+            for at, e in enumerate(events[begin : begin + batch])
+        ]
+        state = fold(state, group, MEANS)
+    rows = zip(state.history.items.tolist(), state.history.ratings.tolist(), strict=True)
+    assert {item: None if math.isnan(r) else r for item, r in rows} == averages_by_hand(events)
+    assert all(state.repeats[item].number > 1 for item in state.repeats)
+
+
+def test_a_forgotten_or_fallen_item_has_no_mean_left() -> None:
+    """What falls out of a bounded history, or is forgotten with its user, begins anew."""
+    limits = HistoryLimits(entries_max=1, averages=True)
+    rated = [Update("t:0", at, "u", Rate(1, 2.0 + at, at)) for at in range(2)]
+    state = fold(NEW_USER, rated, limits)
+    assert (state.history.ratings.tolist(), dict(state.repeats)) == ([2.5], {1: (5.0, 2)})
+    assert fold(state, [Update("t:0", 2, "u", Rate(7, 1.0, 9))], limits).repeats == {}
+    assert fold(state, [Update("t:0", 2, "u", Forget())], limits).repeats == {}

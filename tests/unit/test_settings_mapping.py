@@ -1,5 +1,10 @@
 """From settings to what the core and the wire take."""
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
 from consumers.settings import Settings
 from consumers.settings_mapping import history_limits, ranking_rules, store_settings, wire_rules
 from recommender.profile import HistoryLimits
@@ -38,3 +43,58 @@ def test_lengths_come_from_the_settings() -> None:
     assert (ranking_rules(settings).list_length, ranking_rules(settings).neighbours) == (7, 9)
     assert history_limits(settings) == HistoryLimits(3, 4)
     assert store_settings(settings) == store_settings(Settings())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "rule", "expected"),
+    [
+        ("query_events", 0, "query_events", 0),
+        ("query_half_life_events", 3, "query_half_life", 3),
+        ("similarity_exponent", 1, "similarity_exponent", 1),
+        ("score", "mean", "score", "mean"),
+        ("position_floor", 1, "position_floor", 1),
+        ("votes_within_days", 30, "votes_within_days", 30),
+        ("cold_popularity", 0.3, "cold_popularity", 0.3),
+        ("votes", "similarities", "vote_slope", 0),
+        ("votes", "similarities", "vote_offset", 1),
+        ("votes", "ratings", "vote_slope", 1),
+        ("trend", False, "tuning_every_lists", 0),
+        ("trend", True, "tuning_every_lists", 4),
+        ("idf", True, "idf", True),
+    ],
+)
+def test_each_technique_of_a_list_has_a_setting(setting: str, value: object, rule: str, expected: object) -> None:
+    """Law: it changes that number of the rules, and what is stored stays what it is."""
+    rules = ranking_rules(Settings(ranking={setting: value}))
+    assert getattr(rules, rule) == expected
+    assert rules.value == PRESETS["default"].value
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("value_offset", 0, {"offset": 0}),
+        ("norm_damping", "off", {"damping": None}),
+        ("norm_damping", 5, {"damping": 5}),
+        ("prune_below", 0.1, {"prune_below": 0.1}),
+        ("decay_per_year", 0.95, {"decay_per_year": 0.95}),
+        ("duplicates", "mean", {"duplicates": "mean"}),
+    ],
+)
+def test_each_technique_of_what_is_stored_has_a_setting(setting: str, value: object, expected: dict[str, Any]) -> None:
+    """Law: it changes the value rule, and so names another vector in the store."""
+    settings = Settings(ranking={setting: value})
+    assert ranking_rules(settings).value == replace(PRESETS["default"].value, **expected)
+    assert store_settings(settings).value_rule != store_settings(Settings()).value_rule
+    assert history_limits(settings).averages == (setting == "duplicates")
+
+
+def test_z_scores_are_measured_in_stars_whatever_the_scale() -> None:
+    """Law: the mean maps onto five stars as ratings do, the deviation by the slope alone; the user's mean goes back."""
+    ten = {"scale_min": 0, "scale_max": 10}
+    z_scores = {"preset": "article", "global_mean": 7, "global_deviation": 2}
+    rule = ranking_rules(Settings(catalogue=ten, ranking=z_scores)).value
+    assert (rule.centre, rule.spread) == (3.5, 1.0)
+    rule = ranking_rules(Settings(ranking={"centre": "global", "global_mean": 3, "global_deviation": 2})).value
+    assert (rule.centre, rule.spread) == (3, 2)
+    assert ranking_rules(Settings(ranking={"preset": "article", "centre": "user"})).value.centre is None

@@ -1,7 +1,8 @@
 """Sparse vectors: what the constructor refuses, and values against the formula in plain Python."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,6 +200,8 @@ def test_other_scales_are_mapped_to_five_stars(rule: ValueRule, scale: list[floa
 def test_each_number_of_a_rule_changes_its_fingerprint() -> None:
     """Vectors of different rules have different names in the store; equal rules share theirs."""
     rule = ValueRule()
-    others = [replace(rule, **{name: 0.125}) for name in ("offset", "damping", "slope", "intercept")]
-    assert len({rule.fingerprint, *(other.fingerprint for other in others)}) == 5
-    assert ValueRule().fingerprint == rule.fingerprint
+    numbers = [field.name for field in fields(rule) if field.name != "duplicates"]
+    changes: list[dict[str, Any]] = [{"duplicates": "mean"}, *({name: 0.125} for name in numbers)]
+    others = [replace(rule, **change) for change in changes]
+    assert len({rule.fingerprint, *(other.fingerprint for other in others)}) == 10
+    assert ValueRule().fingerprint == rule.fingerprint == "v3cb7659b"
