@@ -4,6 +4,7 @@ from consumers.cluster import ClusterError, TopicsError
 from consumers.dead_letter_limits import TooManyDeadLettersError
 from consumers.demo.stage import DemoError
 from consumers.exit_codes import ExitCode
+from consumers.factor_training import FactorError
 from consumers.health import HealthServerError
 from consumers.offsets import SourceError
 from consumers.records import GapError
@@ -18,6 +19,7 @@ from recommender.store import StoreError, StoreFullError, StoreMismatchError, St
 _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (SettingsError, ExitCode.USAGE),
     (DatasetError, ExitCode.USAGE),
+    (FactorError, ExitCode.USAGE),
     (HealthServerError, ExitCode.USAGE),
     (TopicsError, ExitCode.TOPICS),
     (FencedError, ExitCode.FENCED),
