@@ -23,7 +23,14 @@ from consumers.offsets import Patience
 from consumers.permissions import check_permissions
 from consumers.ranking_kernels import RankingKernels
 from consumers.settings import Settings
-from consumers.settings_mapping import dead_letter_tolerance, history_limits, ranking_rules, store_settings, wire_rules
+from consumers.settings_mapping import (
+    dead_letter_tolerance,
+    history_limits,
+    ranking_rules,
+    store_settings,
+    wanted_indexes,
+    wire_rules,
+)
 from consumers.source import KafkaSource, SourceOptions
 from consumers.stores.edge_generations import EdgeGenerations
 from consumers.stores.generations import FIRST_EPOCH, Generation, Generations
@@ -68,7 +75,7 @@ def generations(settings: Settings) -> Generations:
     """The store that the settings name, and those that a rebuild made beside it."""
     qdrant = settings.qdrant
     if qdrant.store == "edge":
-        return EdgeGenerations(settings.edge_folder, qdrant.edge_disk_reserve_bytes)
+        return EdgeGenerations(settings.edge_folder, qdrant.edge_disk_reserve_bytes, wanted_indexes(settings))
     from consumers.stores.server_generations import ServerGenerations  # noqa: PLC0415  # qdrant-client takes over a second to load, and Edge needs none of it
 
     return ServerGenerations(server_options(settings))
@@ -227,6 +234,7 @@ def server_options(settings: Settings) -> ServerOptions:
         write_consistency_factor=qdrant.write_consistency_factor,
         read_consistency=qdrant.read_consistency,
         accept_lost_ratings_if_a_worker_dies=qdrant.accept_lost_ratings_if_a_worker_dies,
+        indexes=wanted_indexes(settings),
     )
 
 

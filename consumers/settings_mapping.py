@@ -7,6 +7,7 @@ from typing import Any
 from consumers.dead_letter_limits import DeadLetterTolerance
 from consumers.settings import Settings
 from consumers.settings_ranking import RankingSettings
+from consumers.stores.payload_indexes import PayloadIndex, payload_indexes
 from recommender.profile import HistoryLimits
 from recommender.rules import PRESETS, RankingRules
 from recommender.store import StoreSettings
@@ -83,13 +84,21 @@ def _set(wanted: RankingSettings, names: Mapping[str, str]) -> dict[str, Any]:
 
 def store_settings(settings: Settings) -> StoreSettings:
     """What a store must have been made for."""
-    catalogue = settings.catalogue
+    catalogue, rules = settings.catalogue, ranking_rules(settings)
     return StoreSettings(
         catalogue=catalogue.item_ids,
         scale_min=catalogue.scale_min,
         scale_max=catalogue.scale_max,
-        value_rule=ranking_rules(settings).value.fingerprint,
+        value_rule=rules.value.fingerprint,
+        idf=rules.idf,
     )
+
+
+def wanted_indexes(settings: Settings) -> tuple[PayloadIndex, ...]:
+    """The payload indexes that a store should have."""
+    qdrant = settings.qdrant
+    wanted = qdrant.store == "server" if qdrant.payload_indexes is None else qdrant.payload_indexes
+    return payload_indexes(qdrant.indexed_attributes) if wanted else ()
 
 
 def dead_letter_tolerance(settings: Settings) -> DeadLetterTolerance:

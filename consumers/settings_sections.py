@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from consumers.settings_section import SEPARATED_BY_COMMAS, Section
+from consumers.stores.payload_indexes import payload_indexes
 from schemas.decode import CatalogueKind
 from schemas.scale import Scale
 
@@ -19,6 +20,14 @@ def _without_login(url: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_without_login)]
+
+
+def _declared(attribute: str) -> str:
+    payload_indexes([attribute])
+    return attribute
+
+
+IndexedAttribute = Annotated[str, AfterValidator(_declared)]
 
 
 class QdrantSettings(Section):
@@ -52,6 +61,14 @@ class QdrantSettings(Section):
     """How many replicas a read asks."""
     accept_lost_ratings_if_a_worker_dies: bool = False
     """Use two replicas all the same, which lose a rating when a worker dies right after a write that failed."""
+    payload_indexes: bool | None = None
+    """Index what filters on users ask for; unset: on a server yes, on Edge no, where it adds 2 ms each to a commit."""
+    indexed_attributes: Annotated[tuple[IndexedAttribute, ...], SEPARATED_BY_COMMAS] = (
+        "age:float",
+        "gender:keyword",
+        "occupation:keyword",
+    )
+    """Attributes to index, as name:kind with kind keyword, float (any number) or bool; in a variable with commas."""
 
     @model_validator(mode="after")
     def _require_an_address(self) -> Self:

@@ -1,6 +1,7 @@
 """The exact in-memory store: dictionaries and dot products, the oracle every other store is tested against."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +17,13 @@ from recommender.store import (
     UserWrite,
     point_id,
 )
-from recommender.vector import SparseVector
+from recommender.vector import DenseVector, SparseVector, Vector
 
 
 @dataclass(frozen=True, slots=True)
 class _Point:
     state: UserState
-    vector: SparseVector | None
+    vectors: Mapping[str, Vector]
 
 
 class MemoryStore:
@@ -45,25 +46,52 @@ class MemoryStore:
 
     def write(self, request: StateWrite) -> None:
         """See `Store.write`."""
+        self.settings.refuse_unfit_writes(request.users)
         self._markers.update(request.markers)
         before = {write.user_id: self._points.get(point_id(write.user_id)) for write in request.users}
         for write in request.users:
             if _holds(write, before[write.user_id]):
-                self._points[point_id(write.user_id)] = _Point(write.state, write.vector)
+                self._points[point_id(write.user_id)] = self._made(write)
+
+    def _made(self, write: UserWrite) -> _Point:
+        main = {} if write.vector is None else {self.settings.value_rule: write.vector}
+        return _Point(write.state, {**main, **write.further})
 
     def nearest(self, queries: Sequence[NeighbourQuery]) -> list[Neighbours]:
         """See `Store.nearest`."""
+        self.settings.refuse_unfit_queries(queries)
         return [self._nearest(query) for query in queries]
 
     def _nearest(self, query: NeighbourQuery) -> Neighbours:
-        wanted = dict(zip(query.vector.indices.tolist(), query.vector.values.tolist(), strict=True))
+        name = query.using or self.settings.value_rule
+        similarity = self._similarity(query.vector, name)
         scored = [
-            (_dot(wanted, point.vector), -identity, point.state.tag)
+            (similarity(point.vectors[name]), -identity, point.state.tag)
             for identity, point in self._points.items()
-            if point.vector is not None and identity != query.excluding
+            if name in point.vectors
+            and identity != query.excluding
+            and (query.where is None or query.where.matches(point.state))
         ]
         best = sorted((row for row in scored if row[0] > 0), reverse=True)[: query.limit]
         return Neighbours([-row[1] for row in best], [row[0] for row in best], [row[2] for row in best])
+
+    def _similarity(self, vector: Vector, name: str) -> Callable[[Vector], float]:
+        if isinstance(vector, DenseVector):
+            return lambda other: float(vector.values.astype(np.float64) @ other.values)
+        wanted = dict(zip(vector.indices.tolist(), vector.values.tolist(), strict=True))
+        if self._is_weighed(name):
+            wanted = {index: value * self._idf(name, index) for index, value in wanted.items()}
+        return lambda other: _dot(wanted, other)
+
+    def _is_weighed(self, name: str) -> bool:
+        further = self.settings.further
+        return further[name].idf if name in further else self.settings.idf
+
+    def _idf(self, name: str, index: int) -> float:
+        """ln((n − df + ½) / (df + ½) + 1), over the points that have the vector."""
+        vectors = [point.vectors[name] for point in self._points.values() if name in point.vectors]
+        df = sum(isinstance(vector, SparseVector) and index in vector.indices for vector in vectors)
+        return math.log((len(vectors) - df + 0.5) / (df + 0.5) + 1)
 
     def histories(self, ids: Sequence[int]) -> Mapping[int, History]:
         """See `Store.histories`."""
@@ -91,7 +119,9 @@ def _holds(write: UserWrite, point: _Point | None) -> bool:
     return write.missing if point is None else point.state.tag in write.tags
 
 
-def _dot(wanted: Mapping[int, float], vector: SparseVector) -> float:
+def _dot(wanted: Mapping[int, float], vector: Vector) -> float:
+    if isinstance(vector, DenseVector):
+        return 0.0
     shared = [
         (wanted[i], v) for i, v in zip(vector.indices.tolist(), vector.values.tolist(), strict=True) if i in wanted
     ]

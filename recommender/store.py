@@ -6,12 +6,13 @@ never says whether the condition held: read back.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
 
+from recommender.filters import UserFilter
 from recommender.profile import History, UserState
-from recommender.vector import SparseVector
+from recommender.vector import SparseVector, Vector, VectorSpec
 
 POINT_ID_BITS = 63
 FORMAT_VERSION = 1
@@ -72,7 +73,10 @@ def _hash63(text: str, purpose: bytes) -> int:
 class StoreSettings:
     """What a store was made for; a process with other settings must not touch it.
 
-    `epoch` and `partitions` (partition count by topic) belong to the store and are read from it.
+    `epoch` and `partitions` (partition count by topic) belong to the store and are read from it. `idf`: a query's
+    dimensions are weighed by ln((n − df + ½) / (df + ½) + 1), n users with a vector, df of them with that dimension, as
+    the engine counts them. `further` named vectors may grow, each stays as it was made; a process that does not know
+    one drops it from the points that it writes.
     """
 
     catalogue: str
@@ -82,6 +86,12 @@ class StoreSettings:
     format_version: int = FORMAT_VERSION
     epoch: int = 1
     partitions: Mapping[str, int] = field(default_factory=dict)
+    idf: bool = False
+    further: Mapping[str, VectorSpec] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.value_rule in self.further or "" in self.further:
+            raise ValueError("a further vector needs a name of its own")
 
     def refuse_others(self, stored: "StoreSettings", place: str) -> None:
         """Check settings found in a store against these.
@@ -89,13 +99,54 @@ class StoreSettings:
         Raises:
             StoreMismatchError: they differ; says in what, and what to do.
         """
-        for name in ("format_version", "catalogue", "scale_min", "scale_max", "value_rule"):
+        for name in ("format_version", "catalogue", "scale_min", "scale_max", "value_rule", "idf"):
             ours, theirs = getattr(self, name), getattr(stored, name)
             if ours != theirs:
                 raise StoreMismatchError(
                     f"the store at {place} was made with {name} = {theirs}, this process has {ours}: set it back, "
                     "or make a store with the new settings from the topics, with `tastestream rebuild`"
                 )
+        for name in self.further:
+            if (known := stored.further.get(name, self.further[name])) != self.further[name]:
+                raise StoreMismatchError(
+                    f"the store at {place} was made with a vector {name!r} that is {known}, this process has one that "
+                    f"is {self.further[name]}: set it back, or make a new store with `tastestream rebuild`"
+                )
+
+    def added_to(self, stored: "StoreSettings") -> Mapping[str, VectorSpec]:
+        """The further vectors that settings found in a store lack."""
+        return {name: spec for name, spec in self.further.items() if name not in stored.further}
+
+    def refuse_unfit_writes(self, writes: Iterable["UserWrite"]) -> None:
+        """Check the further vectors that are to be written.
+
+        Raises:
+            StoreError: the store has none of that name, or it is of another kind or length.
+        """
+        for write in writes:
+            for name, vector in write.further.items():
+                self._refuse_unfit(name, vector)
+
+    def refuse_unfit_queries(self, queries: Iterable["NeighbourQuery"]) -> None:
+        """Check the further vectors that are asked by; raises as `refuse_unfit_writes`."""
+        for query in queries:
+            if query.using is not None:
+                self._refuse_unfit(query.using, query.vector)
+
+    def _refuse_unfit(self, name: str, vector: Vector) -> None:
+        spec = self.further.get(name)
+        if spec is None:
+            raise StoreError(f"the store has no vector {name!r}; beside the main one it has: {sorted(self.further)}")
+        if not spec.fits(vector):
+            raise StoreError(f"the store's vector {name!r} is {spec}, not {VectorSpec.of(vector)}")
+
+    def document(self) -> dict[str, Any]:
+        """Everything as plain values; `idf` and `further` only where set, so that older settings stay as they were."""
+        values = asdict(self)
+        for name in ("idf", "further"):
+            if not values[name]:
+                del values[name]
+        return values
 
     def with_partitions(self, partitions: Mapping[str, int]) -> "StoreSettings":
         """These settings with the partition counts of further topics.
@@ -126,13 +177,17 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class UserWrite:
-    """One user's new state, under the tags that may stand there; `missing`: there may be no point yet either."""
+    """One user's new state, under the tags that may stand there; `missing`: there may be no point yet either.
+
+    The point is replaced as a whole: a further vector that is not named here is gone.
+    """
 
     user_id: str
     state: UserState
     vector: SparseVector | None
     tags: frozenset[int]
     missing: bool
+    further: Mapping[str, Vector] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +200,17 @@ class StateWrite:
 
 @dataclass(frozen=True, slots=True)
 class NeighbourQuery:
-    """The nearest users by dot product, best first, without the asking user's own point."""
+    """The nearest users by dot product, best first, without the asking user's own point.
 
-    vector: SparseVector
+    Of all users, or of those who meet `where`; by the further vector `using`, or by the main one. Who has no such
+    vector is not found.
+    """
+
+    vector: Vector
     limit: int
     excluding: int
+    where: UserFilter | None = None
+    using: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Sparse vectors: the one validating constructor in front of every write, and the default value rule.
+"""Vectors: the validating constructors in front of every write, and the default value rule.
 
 Engines differ in what they do with bad vectors (facts: a length mismatch can make a shard unreadable, an infinity
-ranks first in every query), so none is ever built except through `SparseVector`.
+ranks first in every query), so none is ever built except through `SparseVector` and `DenseVector`.
 """
 
 import hashlib
@@ -17,6 +17,8 @@ from recommender.profile import Floats, History
 YEAR_MS = 365 * 86_400_000
 ORIGIN_MS = 946_684_800_000
 """The first of January 2000: an instant so near to all events that no fading value leaves the range of float32."""
+DIMENSIONS_MAX = 65_536
+"""Dimensions of a dense vector; Qdrant takes no more."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +45,64 @@ class SparseVector:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DenseVector:
+    """Values (float32, finite), shape (n,), n ≥ 1; compared by dot product, so whoever wants cosines normalises them.
+
+    Raises:
+        ValueError: they are of another type or shape, or one is not finite in float32.
+    """
+
+    values: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.values.dtype != np.float32:
+            raise ValueError(f"a dense vector is float32, not {self.values.dtype}")
+        if self.values.ndim != 1 or not len(self.values):
+            raise ValueError(f"a dense vector has the shape (n,) with n from 1 on, not {self.values.shape}")
+        if not np.isfinite(self.values).all():
+            raise ValueError("a dense vector holds a value that is not finite")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+Vector = SparseVector | DenseVector
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSpec:
+    """A named vector beside the main one: dense with so many `dimensions`, or sparse (None).
+
+    `idf`: the fewer users have a dimension of a sparse vector, the more it weighs in a query (see `StoreSettings`).
+
+    Raises:
+        ValueError: it cannot be made.
+    """
+
+    dimensions: int | None = None
+    idf: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dimensions is not None and not 1 <= self.dimensions <= DIMENSIONS_MAX:
+            raise ValueError(f"a dense vector has 1 to {DIMENSIONS_MAX} dimensions, not {self.dimensions}")
+        if self.idf and self.dimensions is not None:
+            raise ValueError("a dense vector has no dimensions that fewer or more users have: idf is for sparse ones")
+
+    def __str__(self) -> str:
+        kind = "sparse" if self.dimensions is None else f"dense with {self.dimensions} dimensions"
+        return f"{kind}, weighed by idf" if self.idf else kind
+
+    @staticmethod
+    def of(vector: Vector) -> "VectorSpec":
+        """What a vector is an example of."""
+        return VectorSpec(len(vector) if isinstance(vector, DenseVector) else None)
+
+    def fits(self, vector: Vector) -> bool:
+        """Whether this is such a vector."""
+        return VectorSpec.of(vector).dimensions == self.dimensions
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,21 @@
 """Qdrant Edge in this process: one shard in one folder, owned by one process that holds all partitions.
 
-Edge validates nothing and fsyncs only in `flush`. So vectors come validated (`SparseVector`), and free space is
+Edge validates nothing and fsyncs only in `flush`. So vectors come validated (`recommender.vector`), and free space is
 checked before every write: a full disk ends the process with SIGBUS, which nothing can catch.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from operator import attrgetter
 from pathlib import Path
 from uuid import UUID
 
 import qdrant_edge as engine
 
-from consumers.stores.ownership import Ownership, held_elsewhere
+from consumers.stores.edge_messages import nearest_request, neighbours, user_point
+from consumers.stores.edge_shard import add_indexes, add_vectors, engine_errors, open_shard
+from consumers.stores.ownership import Ownership
+from consumers.stores.payload_indexes import PayloadIndex
 from consumers.stores.points import (
     HISTORY,
     TAG,
@@ -24,7 +25,6 @@ from consumers.stores.points import (
     marker_payload,
     settings_payload,
     stored_settings,
-    user_payload,
     user_state,
 )
 from consumers.stores.stored_points import PointPage, StoredPoint, StoredVector, stored_vector
@@ -36,7 +36,6 @@ from recommender.store import (
     Page,
     Snapshot,
     StateWrite,
-    StoreError,
     StoreFullError,
     StoreMismatchError,
     StoreSettings,
@@ -47,7 +46,6 @@ from recommender.store import (
 )
 
 DISK_RESERVE_BYTES = 256 * 1024 * 1024
-_HIT = attrgetter("id", "score", "version")
 
 
 class EdgeStore:
@@ -55,7 +53,13 @@ class EdgeStore:
 
     exclusive = True
 
-    def __init__(self, folder: Path, settings: StoreSettings, disk_reserve_bytes: int = DISK_RESERVE_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: StoreSettings,
+        disk_reserve_bytes: int = DISK_RESERVE_BYTES,
+        indexes: Sequence[PayloadIndex] = (),
+    ) -> None:
         """Open the store in `folder`, or make it there.
 
         Raises:
@@ -68,12 +72,13 @@ class EdgeStore:
         self._vector = settings.value_rule
         self._ownership = Ownership(folder)
         try:
-            self._shard = _open_shard(folder, self._vector)
+            self._shard = open_shard(folder, settings)
         except BaseException:
             self._ownership.release()
             raise
         try:
             self.settings = self._own_settings(settings)
+            add_indexes(self._shard, indexes)
         except BaseException:
             self._close_shard()
             raise
@@ -82,7 +87,7 @@ class EdgeStore:
         """See `Store.read`."""
         users = {point_id(user_id): user_id for user_id in user_ids}
         markers = {marker_id(source): source for source in sources}
-        with _engine_errors("read"):
+        with engine_errors("read"):
             records = self._shard.retrieve([*users, *markers], with_payload=True, with_vector=False)
         found = _payloads(records)
         return Snapshot(
@@ -93,13 +98,14 @@ class EdgeStore:
     def write(self, request: StateWrite) -> None:
         """See `Store.write`."""
         self._check_space()
+        self.settings.refuse_unfit_writes(request.users)
         updated = [write for write in request.users if write.tags]
         inserted = [write for write in request.users if write.missing]
         markers = [
             engine.Point(marker_id(source), {}, marker_payload(source, offset))
             for source, offset in request.markers.items()
         ]
-        with _engine_errors("write"):
+        with engine_errors("write"):
             if markers:
                 self._shard.update(engine.UpdateOperation.upsert_points(markers))
             if updated:
@@ -107,48 +113,33 @@ class EdgeStore:
             if inserted:
                 self._shard.update(
                     engine.UpdateOperation.upsert_points(
-                        [self._point(write) for write in inserted], update_mode=engine.UpdateMode.InsertOnly
+                        [user_point(write, self._vector) for write in inserted],
+                        update_mode=engine.UpdateMode.InsertOnly,
                     )
                 )
 
     def _conditional(self, writes: Sequence[UserWrite]) -> engine.UpdateOperation:
         tags = sorted(frozenset().union(*(write.tags for write in writes)))
         return engine.UpdateOperation.upsert_points(
-            [self._point(write) for write in writes],
+            [user_point(write, self._vector) for write in writes],
             condition=engine.Filter(must=[engine.FieldCondition(TAG, match=engine.MatchAny(tags))]),
             update_mode=engine.UpdateMode.UpdateOnly,
         )
 
-    def _point(self, write: UserWrite) -> engine.Point:
-        vector: dict[str, engine.NamedVector] = {}
-        if write.vector is not None:
-            indices, values = write.vector.indices.tolist(), write.vector.values.tolist()
-            vector[self._vector] = engine.SparseVector(indices, values)
-        return engine.Point(point_id(write.user_id), vector, user_payload(write.state))
-
     def nearest(self, queries: Sequence[NeighbourQuery]) -> list[Neighbours]:
         """See `Store.nearest`."""
-        requests = [self._query(query) for query in queries]
-        with _engine_errors("query"):
+        self.settings.refuse_unfit_queries(queries)
+        requests = [nearest_request(query, self._vector) for query in queries]
+        with engine_errors("query"):
             if len(requests) == 1:
                 answers = [self._shard.query(requests[0])]
             else:
                 answers = self._shard.query_batch(engine.QueryBatchRequest(requests))
-        return [_neighbours(found, query) for found, query in zip(answers, queries, strict=True)]
-
-    def _query(self, query: NeighbourQuery) -> engine.QueryRequest:
-        vector = engine.SparseVector(query.vector.indices.tolist(), query.vector.values.tolist())
-        return engine.QueryRequest(
-            limit=query.limit + 1,
-            query=engine.Query.Nearest(vector, using=self._vector),
-            with_payload=False,
-            with_vector=False,
-            score_threshold=0.0,
-        )
+        return [neighbours(found, query) for found, query in zip(answers, queries, strict=True)]
 
     def histories(self, ids: Sequence[int]) -> Mapping[int, History]:
         """See `Store.histories`."""
-        with _engine_errors("read histories"):
+        with engine_errors("read histories"):
             records = self._shard.retrieve(list(ids), with_payload=[HISTORY], with_vector=False)
         return {i: unpack_history(payload[HISTORY]) for i, payload in _payloads(records).items() if payload}
 
@@ -169,7 +160,7 @@ class EdgeStore:
         self, from_id: int | None, limit: int, *, with_vector: bool
     ) -> tuple[Sequence[engine.Record], int | None]:
         request = engine.ScrollRequest(offset=from_id, limit=limit, with_payload=True, with_vector=with_vector)
-        with _engine_errors("scan"):
+        with engine_errors("scan"):
             records, next_id = self._shard.scroll(request)
         return records, None if next_id is None else _number(next_id)
 
@@ -184,7 +175,7 @@ class EdgeStore:
             StoreFullError: less than the reserve is free on the disk.
         """
         self._check_space()
-        with _engine_errors("flush"):
+        with engine_errors("flush"):
             self._shard.flush()
 
     def remember_partitions(self, partitions: Mapping[str, int]) -> None:
@@ -202,40 +193,47 @@ class EdgeStore:
 
     def optimize(self) -> None:
         """Let the engine tidy its segments; blocks while it does."""
-        with _engine_errors("optimize"):
+        with engine_errors("optimize"):
             self._shard.optimize()
 
     def close(self) -> None:
         """See `Store.close`."""
         try:
-            with _engine_errors("flush"):
+            with engine_errors("flush"):
                 self._shard.flush()
         finally:
             self._close_shard()
 
     def _close_shard(self) -> None:
         try:
-            with _engine_errors("close"):
+            with engine_errors("close"):
                 self._shard.close()
         finally:
             self._ownership.release()
 
     def _own_settings(self, wanted: StoreSettings) -> StoreSettings:
-        with _engine_errors("read settings"):
-            records = self._shard.retrieve([settings_id()], with_payload=True, with_vector=False)
-        if records:
-            stored = stored_settings(records[0].payload or {})
+        stored = self._stored_settings()
+        if stored is not None:
             wanted.refuse_others(stored, str(self._folder))
-            return stored
-        if self._shard.info().points_count:
+        elif self._shard.info().points_count:
             raise StoreMismatchError(f"the Qdrant Edge shard at {self._folder} holds points but is no store of ours")
-        self.settings = wanted
-        self._write_settings()
-        return wanted
+        known = stored or replace(wanted, further={})
+        added = wanted.added_to(known)
+        if stored is None or added:
+            add_vectors(self._shard, added)
+            self.settings = replace(known, further={**known.further, **added})
+            self._write_settings()
+            return self.settings
+        return stored
+
+    def _stored_settings(self) -> StoreSettings | None:
+        with engine_errors("read settings"):
+            records = self._shard.retrieve([settings_id()], with_payload=True, with_vector=False)
+        return stored_settings(records[0].payload or {}) if records else None
 
     def _write_settings(self) -> None:
         payload: Payload = settings_payload(self.settings)
-        with _engine_errors("write settings"):
+        with engine_errors("write settings"):
             self._shard.update(engine.UpdateOperation.upsert_points([engine.Point(settings_id(), {}, payload)]))
             self._shard.flush()
 
@@ -248,11 +246,6 @@ class EdgeStore:
             )
 
 
-def _neighbours(found: Sequence[engine.ScoredPoint], query: NeighbourQuery) -> Neighbours:
-    rows = [row for row in map(_HIT, found) if row[0] != query.excluding and row[1] > 0][: query.limit]
-    return Neighbours([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
-
-
 def _payloads(records: Sequence[engine.Record]) -> dict[int, Payload]:
     return {_number(record.id): record.payload or {} for record in records}
 
@@ -261,30 +254,3 @@ def _number(identity: int | UUID | str) -> int:
     if not isinstance(identity, int):
         raise StoreMismatchError(f"the store holds a point {identity}, which is none of ours: give it its own folder")
     return identity
-
-
-def _open_shard(folder: Path, vector: str) -> engine.EdgeShard:
-    config = engine.EdgeConfig(sparse_vectors={vector: engine.EdgeSparseVectorParams()})
-    try:
-        if (folder / "edge_config.json").exists():
-            return engine.EdgeShard.load(str(folder))
-        return engine.EdgeShard.create(str(folder), config)
-    except Exception as error:
-        if "WouldBlock" in str(error):
-            raise held_elsewhere(folder) from error
-        raise StoreError(f"the store at {folder} cannot be opened: {error}") from error
-
-
-@contextmanager
-def _engine_errors(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except StoreError:
-        raise
-    except Exception as error:
-        raise StoreError(f"Qdrant Edge could not {doing}: {error}") from error
-    except BaseException as error:
-        # The engine's panics are no `Exception`, so that nobody swallows them; here they end the worker cleanly.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise StoreError(f"Qdrant Edge panicked while it tried to {doing}: {error}") from error

@@ -11,21 +11,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from consumers.stores.edge import DISK_RESERVE_BYTES, EdgeStore
+from consumers.stores.edge_shard import SHARD_FILE
 from consumers.stores.generations import FIRST_EPOCH, LATER_NAME, Generation, Lineage
 from consumers.stores.ownership import LOCK_FILE, Ownership
+from consumers.stores.payload_indexes import PayloadIndex
 from recommender.store import StoreBusyError, StoreError, StoreSettings
 
 POINTER_FILE = "current"
 REBUILD_LOCK_FILE = "rebuild.lock"
-SHARD_FILE = "edge_config.json"
 ORIGIN = "."
 
 
 class EdgeGenerations:
     """The generations in a folder, which need not be there yet."""
 
-    def __init__(self, folder: Path, disk_reserve_bytes: int = DISK_RESERVE_BYTES) -> None:
+    def __init__(
+        self, folder: Path, disk_reserve_bytes: int = DISK_RESERVE_BYTES, indexes: Sequence[PayloadIndex] = ()
+    ) -> None:
         self._folder = folder
+        self._indexes = indexes
         self._reserve_bytes = disk_reserve_bytes
         self._claim: Ownership | None = None
 
@@ -75,7 +79,7 @@ class EdgeGenerations:
 
     def open(self, name: str, wanted: StoreSettings) -> EdgeStore:
         """See `Generations.open`."""
-        return EdgeStore(self._folder / name, wanted, self._reserve_bytes)
+        return EdgeStore(self._folder / name, wanted, self._reserve_bytes, self._indexes)
 
     def switch(self, lineage: Lineage) -> None:
         """See `Generations.switch`."""

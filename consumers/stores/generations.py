@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from consumers.stores.stored_points import PointStore
 from recommender.profile import HistoryLimits
 from recommender.store import StoreSettings
+from recommender.vector import VectorSpec
 
 FIRST_EPOCH = 1
 LATER_NAME = re.compile(r"epoch-\d+\.[0-9a-f]{8}")
@@ -93,6 +94,10 @@ class VisitedSettings(StoreSettings):
     def refuse_others(self, stored: StoreSettings, place: str) -> None:
         """Refuse nothing."""
 
+    def added_to(self, stored: StoreSettings) -> Mapping[str, VectorSpec]:  # noqa: ARG002 - a visitor adds to none
+        """Add nothing."""
+        return {}
+
 
 def visitor(settings: StoreSettings) -> VisitedSettings:
     """These settings, for opening a store that may have been made with others."""
@@ -106,7 +111,7 @@ def later_name(epoch: int, made_of: str) -> str:
 
 def fingerprint(settings: StoreSettings, limits: HistoryLimits, sources: Mapping[str, int]) -> str:
     """8 hex digits for everything that decides what a rebuilt store holds; `sources`: partition counts by topic id."""
-    made_of: dict[str, Any] = {**asdict(settings), **asdict(limits), "sources": dict(sorted(sources.items()))}
+    made_of: dict[str, Any] = {**settings.document(), **asdict(limits), "sources": dict(sorted(sources.items()))}
     # The epoch stands in the name, and partition counts are those of the sources.
     del made_of["epoch"], made_of["partitions"]
     return hashlib.blake2b(json.dumps(made_of, sort_keys=True).encode(), digest_size=4).hexdigest()

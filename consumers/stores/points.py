@@ -5,6 +5,7 @@ Qdrant gives one float in ten back with another last digit, so a float that has 
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -12,11 +13,14 @@ from typing import Any
 from recommender.packing import pack_history, pack_items, unpack_history, unpack_items
 from recommender.profile import EMPTY_HISTORY, NO_ITEMS, AttributeValue, Repeats, UserState, mean_rating
 from recommender.store import StoreError, StoreSettings
+from recommender.vector import VectorSpec
 
 Payload = dict[str, Any]
 
 TAG = "tag"
 HISTORY = "history"
+NUM_RATINGS = "num_ratings"
+ACTIVE_AT_MS = "active_at_ms"
 _ATTRIBUTES = "attributes"
 _EXACT = "exact"
 _REPEATS = "repeats"
@@ -32,12 +36,12 @@ def user_payload(state: UserState) -> Payload:
     rated = state.history.rated()
     known: Payload = {
         "user_id": state.user_id,
-        "num_ratings": len(rated),
+        NUM_RATINGS: len(rated),
         HISTORY: pack_history(state.history),
         **kept,
     }
     if len(rated):
-        known |= {"avg_rating": mean_rating(rated), "active_at_ms": int(rated.rated_at[-1])}
+        known |= {"avg_rating": mean_rating(rated), ACTIVE_AT_MS: int(rated.rated_at[-1])}
     if state.attributes:
         known[_ATTRIBUTES] = dict(state.attributes)
     if exact := {name: value.hex() for name, value in state.attributes.items() if isinstance(value, float)}:
@@ -88,6 +92,16 @@ def _unpacked(text: str) -> dict[int, Repeats]:
     return {int(item): Repeats(float.fromhex(total), int(number)) for item, total, number in rows}
 
 
+def attribute_path(attribute: str) -> str:
+    """Where an attribute stands in a user's payload, as filters and indexes name it."""
+    return f"{_ATTRIBUTES}.{attribute}"
+
+
+def finite(bound: float) -> float:
+    """A bound of a range as an engine takes it: no infinity, but what no attribute reaches."""
+    return min(max(bound, -sys.float_info.max), sys.float_info.max)
+
+
 def is_user(payload: Mapping[str, Any]) -> bool:
     """Whether a point is a user, rather than a marker or the settings."""
     return "count" in payload
@@ -105,24 +119,18 @@ def marker_offset(payload: Mapping[str, Any]) -> int:
 
 def settings_tag(settings: StoreSettings) -> int:
     """63 bits that stand for these settings, as the condition under which others may replace them."""
-    digest = hashlib.blake2b(json.dumps(asdict(settings), sort_keys=True).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(json.dumps(settings.document(), sort_keys=True).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 def settings_payload(settings: StoreSettings) -> Payload:
     """The payload of the settings point."""
-    return {
-        TAG: settings_tag(settings),
-        _SETTINGS: {
-            "format_version": settings.format_version,
-            "catalogue": settings.catalogue,
-            "scale_min": repr(settings.scale_min),
-            "scale_max": repr(settings.scale_max),
-            "value_rule": settings.value_rule,
-            "epoch": settings.epoch,
-            "partitions": [{"topic": topic, "count": count} for topic, count in settings.partitions.items()],
-        },
-    }
+    document = settings.document()
+    document |= {name: repr(document[name]) for name in ("scale_min", "scale_max")}
+    document["partitions"] = [{"topic": topic, "count": count} for topic, count in settings.partitions.items()]
+    if settings.further:
+        document["further"] = [{"name": name, **asdict(spec)} for name, spec in settings.further.items()]
+    return {TAG: settings_tag(settings), _SETTINGS: document}
 
 
 def stored_settings(payload: Mapping[str, Any]) -> StoreSettings:
@@ -135,6 +143,7 @@ def stored_settings(payload: Mapping[str, Any]) -> StoreSettings:
         found = dict(payload[_SETTINGS])
         found |= {name: float(found[name]) for name in ("scale_min", "scale_max")}
         found["partitions"] = {row["topic"]: int(row["count"]) for row in found["partitions"]}
+        found["further"] = {row["name"]: VectorSpec(row["dimensions"], row["idf"]) for row in found.get("further", [])}
         return StoreSettings(**found)
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the store's settings cannot be read ({error!r}): it is no store of ours") from error

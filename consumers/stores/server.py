@@ -22,6 +22,7 @@ from consumers.stores.server_messages import (
 from consumers.stores.server_options import ServerOptions
 from consumers.stores.server_points import ServerPoints
 from consumers.stores.server_replicas import ReplicaReads
+from consumers.stores.server_schema import add_indexes, add_vectors
 from consumers.stores.server_settings import change_settings, open_collection, open_settings
 from consumers.stores.stored_points import PointPage
 from recommender.packing import unpack_history
@@ -59,11 +60,23 @@ class ServerStore:
         self._reads = ReplicaReads(self._points, options, self._vector)
         try:
             self._connection.refuse_old_server()
-            open_collection(self._connection, options, self._vector)
+            open_collection(self._connection, options, settings)
             self.settings = open_settings(self._connection, options, self._points, self._reads, settings)
+            self._add_vectors(options, settings)
+            add_indexes(self._connection, options)
         except BaseException:
             self.close()
             raise
+
+    def _add_vectors(self, options: ServerOptions, wanted: StoreSettings) -> None:
+        place = f"{self._connection.place}, collection {options.collection!r},"
+
+        def grown(known: StoreSettings) -> StoreSettings:
+            wanted.refuse_others(known, place)
+            return replace(known, further={**known.further, **wanted.added_to(known)})
+
+        add_vectors(self._connection, options, wanted.added_to(self.settings))
+        self._change_settings(grown)
 
     def read(self, user_ids: Sequence[str], sources: Sequence[str]) -> Snapshot:
         """See `Store.read`."""
@@ -78,6 +91,7 @@ class ServerStore:
 
     def write(self, request: StateWrite) -> None:
         """See `Store.write`."""
+        self.settings.refuse_unfit_writes(request.users)
         markers = [plain_point(marker_id(s), marker_payload(s, offset)) for s, offset in request.markers.items()]
         users = [self._reads.allowed(write) for write in request.users]
         points = [(user_point(write, self._vector), write) for write in users]
@@ -95,6 +109,7 @@ class ServerStore:
 
     def nearest(self, queries: Sequence[NeighbourQuery]) -> list[Neighbours]:
         """See `Store.nearest`."""
+        self.settings.refuse_unfit_queries(queries)
         return self._points.nearest(queries) if queries else []
 
     def histories(self, ids: Sequence[int]) -> Mapping[int, History]:

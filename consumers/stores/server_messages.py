@@ -7,10 +7,11 @@ import qdrant_client.grpc as pb
 from qdrant_client.conversions.conversion import grpc_to_payload, payload_to_grpc
 
 from consumers.stores.points import TAG, Payload, user_payload
+from consumers.stores.server_filters import server_filter
 from consumers.stores.server_options import ReadConsistency
 from consumers.stores.stored_points import StoredPoint, StoredVector, stored_vector
 from recommender.store import NeighbourQuery, Neighbours, UserWrite, point_id
-from recommender.vector import SparseVector
+from recommender.vector import DenseVector, SparseVector, Vector
 
 EVERYTHING = pb.WithPayloadSelector(enable=True)
 _TAG_ONLY = pb.WithPayloadSelector(include=pb.PayloadIncludeSelector(fields=[TAG]))
@@ -33,11 +34,17 @@ def plain_point(identity: int, payload: Payload) -> pb.PointStruct:
     return pb.PointStruct(id=pb.PointId(num=identity), payload=payload_to_grpc(payload))
 
 
-def user_point(write: UserWrite, vector_name: str) -> pb.PointStruct:
-    """A user's point, with a vector where there is one."""
+def user_point(write: UserWrite, main: str) -> pb.PointStruct:
+    """A user's point, with the vectors that there are; `main` is the main one's name."""
     point = plain_point(point_id(write.user_id), user_payload(write.state))
+    vectors = point.vectors.vectors.vectors
     if write.vector is not None:
-        point.vectors.vectors.vectors[vector_name].sparse.CopyFrom(_sparse(write.vector))
+        vectors[main].sparse.CopyFrom(_sparse(write.vector))
+    for name, vector in write.further.items():
+        if isinstance(vector, SparseVector):
+            vectors[name].sparse.CopyFrom(_sparse(vector))
+        else:
+            vectors[name].dense.CopyFrom(_dense(vector))
     return point
 
 
@@ -63,12 +70,13 @@ def update_batch(collection: str, operations: Sequence[pb.PointsUpdateOperation]
     return pb.UpdateBatchPoints(collection_name=collection, wait=True, operations=operations, ordering=_STRONG)
 
 
-def nearest_query(collection: str, query: NeighbourQuery, vector_name: str) -> pb.QueryPoints:
+def nearest_query(collection: str, query: NeighbourQuery, main: str) -> pb.QueryPoints:
     """Ask for one neighbour more than wanted, as the user's own point may be among them."""
     return pb.QueryPoints(
         collection_name=collection,
-        query=pb.Query(nearest=pb.VectorInput(sparse=_sparse(query.vector))),
-        using=vector_name,
+        query=pb.Query(nearest=_input(query.vector)),
+        using=query.using or main,
+        filter=server_filter(query.where) if query.where else None,
         limit=query.limit + 1,
         score_threshold=0.0,
         with_payload=_TAG_ONLY,
@@ -114,6 +122,16 @@ def _vector_of(output: pb.VectorOutput) -> StoredVector:
 
 def _upsert(**fields: Any) -> pb.PointsUpdateOperation:
     return pb.PointsUpdateOperation(upsert=pb.PointsUpdateOperation.PointStructList(**fields))
+
+
+def _input(vector: Vector) -> pb.VectorInput:
+    if isinstance(vector, SparseVector):
+        return pb.VectorInput(sparse=_sparse(vector))
+    return pb.VectorInput(dense=_dense(vector))
+
+
+def _dense(vector: DenseVector) -> pb.DenseVector:
+    return pb.DenseVector(data=vector.values.tolist())
 
 
 def _sparse(vector: SparseVector) -> pb.SparseVector:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from consumers.stores.payload_indexes import PayloadIndex
 from recommender.store import StoreError
 
 ReadConsistency = Literal["default", "quorum"]
@@ -44,6 +45,7 @@ class ServerOptions:
     accept_lost_ratings_if_a_worker_dies: bool = False
     node_urls: tuple[str, ...] = ()
     page_points_max: int = 500
+    indexes: tuple[PayloadIndex, ...] = ()
 
     @property
     def replication(self) -> Replication:

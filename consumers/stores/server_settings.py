@@ -1,6 +1,7 @@
 """The collection on a server and the point in it that holds the store's settings; several workers may start at once."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import grpc
 from qdrant_client import models
@@ -11,12 +12,13 @@ from consumers.stores.server_messages import insert_missing, plain_point, update
 from consumers.stores.server_options import Replication, ServerOptions
 from consumers.stores.server_points import ServerPoints
 from consumers.stores.server_replicas import ReplicaReads
+from consumers.stores.server_schema import modifier
 from recommender.store import StoreError, StoreMismatchError, StoreSettings, StoreUnavailableError, settings_id
 
 ATTEMPTS_MAX = 10
 
 
-def open_collection(connection: Connection, options: ServerOptions, vector_name: str) -> None:
+def open_collection(connection: Connection, options: ServerOptions, settings: StoreSettings) -> None:
     """Make the collection where there is none.
 
     Raises:
@@ -26,7 +28,7 @@ def open_collection(connection: Connection, options: ServerOptions, vector_name:
         exists = connection.models.collection_exists(options.collection)
     if not exists:
         options.refuse_unsafe(options.replication)
-        _create(connection, options, vector_name)
+        _create(connection, options, settings)
     refuse_unsafe_collection(connection, options)
 
 
@@ -44,13 +46,14 @@ def refuse_unsafe_collection(connection: Connection, options: ServerOptions) -> 
         raise StoreError(f"collection {options.collection!r} at {connection.place}: {error}") from None
 
 
-def _create(connection: Connection, options: ServerOptions, vector_name: str) -> None:
+def _create(connection: Connection, options: ServerOptions, settings: StoreSettings) -> None:
+    main = models.SparseVectorParams(modifier=modifier(settings.idf))
     with connection.errors(f"create collection {options.collection!r}"):
         try:
             connection.models.create_collection(
                 options.collection,
                 vectors_config={},
-                sparse_vectors_config={vector_name: models.SparseVectorParams()},
+                sparse_vectors_config={settings.value_rule: main},
                 shard_number=options.shards,
                 replication_factor=options.replication_factor,
                 write_consistency_factor=options.write_consistency_factor,
@@ -77,14 +80,14 @@ def open_settings(
     place = f"{connection.place}, collection {options.collection!r},"
     stored = _read(reads)
     if stored is None:
-        if _is_fit(connection, options, wanted.value_rule):
-            point = plain_point(settings_id(), settings_payload(wanted))
+        if _is_fit(connection, options, wanted):
+            point = plain_point(settings_id(), settings_payload(replace(wanted, further={})))
             points.update([insert_missing([point])], "write the settings")
         stored = _read(reads)
     if stored is None:
         raise StoreMismatchError(
             f"the store at {place} is no store of ours: it holds other points, or has no sparse vector "
-            f"{wanted.value_rule!r}; choose another collection"
+            f"{wanted.value_rule!r}{', weighed by idf' if wanted.idf else ''}; choose another collection"
         )
     wanted.refuse_others(stored, place)
     return stored
@@ -116,8 +119,9 @@ def change_settings(
     raise StoreUnavailableError(f"the settings could not be changed in {ATTEMPTS_MAX} attempts: others do too")
 
 
-def _is_fit(connection: Connection, options: ServerOptions, vector_name: str) -> bool:
-    if vector_name not in (_params(connection, options).sparse_vectors or {}):
+def _is_fit(connection: Connection, options: ServerOptions, wanted: StoreSettings) -> bool:
+    main = (_params(connection, options).sparse_vectors or {}).get(wanted.value_rule)
+    if main is None or main.modifier != modifier(wanted.idf):
         return False
     with connection.errors("count points"):
         return connection.models.count(options.collection, exact=True).count == 0

@@ -17,7 +17,8 @@ from consumers.membership import Membership
 from consumers.settings import Settings
 from consumers.settings_mapping import store_settings
 from consumers.source import KafkaSource
-from consumers.stores import edge
+from consumers.stores.edge_shard import open_shard
+from recommender.store import StoreSettings
 from tests.bench.pipeline import Pipeline, pipeline
 
 REPLAYED = frozenset({"update", "query", "query_batch", "flush"})
@@ -38,7 +39,7 @@ class Recording:
     The first `before` calls made the store what the backlog found.
     """
 
-    vector: str
+    made_for: StoreSettings
     calls: list[Call] = field(default_factory=list)
     before: int = 0
     batches: int = 0
@@ -46,7 +47,7 @@ class Recording:
 
     def replay(self, folder: Path) -> dict[str, float]:
         """Ask an empty shard in `folder` the same, and return the backlog's seconds by method."""
-        shard = edge._open_shard(folder, self.vector)
+        shard = open_shard(folder, self.made_for)
         seconds: defaultdict[str, float] = defaultdict(float)
         with closing(shard):
             for method, arguments in self.calls[: self.before]:
@@ -106,7 +107,7 @@ class Recorder:
 @contextmanager
 def record(settings: Settings) -> Iterator[Recorder]:
     """A recorder over an empty store of its own."""
-    recording = Recording(store_settings(settings).value_rule)
+    recording = Recording(store_settings(settings))
     with pipeline(settings) as service, ExitStack() as stack:
         store = service.store
         cast("Any", store)._shard = _Shard(cast("Any", store)._shard, recording.calls)

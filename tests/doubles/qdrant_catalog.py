@@ -98,6 +98,8 @@ def _config(settings: pb.CreateCollection) -> pb.CollectionConfig:
     config.optimizer_config.MergeFrom(settings.optimizers_config)
     config.wal_config.MergeFrom(settings.wal_config)
     config.params.sparse_vectors_config.MergeFrom(settings.sparse_vectors_config)
+    if settings.vectors_config.params_map.map:
+        config.params.vectors_config.MergeFrom(settings.vectors_config)
     for field in ("shard_number", "replication_factor", "write_consistency_factor", "on_disk_payload"):
         if settings.HasField(field):
             setattr(config.params, field, getattr(settings, field))

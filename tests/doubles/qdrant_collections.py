@@ -8,7 +8,7 @@ import itertools
 import json
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -30,10 +30,14 @@ class Collection:
 
     def __init__(self, settings: pb.CreateCollection, shard: qe.EdgeShard) -> None:
         self.settings = settings
-        self.vector_names = frozenset(settings.sparse_vectors_config.map)
         self._shard: qe.EdgeShard | None = shard
         self._lock = threading.RLock()
         self._operation_ids = itertools.count()
+
+    @property
+    def vector_names(self) -> frozenset[str]:
+        """The vectors that points may have now."""
+        return frozenset(self.settings.sparse_vectors_config.map) | frozenset(_dense_vectors(self.settings))
 
     @contextmanager
     def shard(self) -> Iterator[qe.EdgeShard]:
@@ -54,6 +58,8 @@ class Collection:
         except Exception as error:
             if "No point with id" in str(error):
                 raise not_found(f"{error} found") from error
+            if "already exists with different parameters" in str(error):
+                raise bad_input(f"Wrong input: {error}") from error
             raise
         operation_id = next(self._operation_ids)
         if operation_id % FLUSH_EVERY_WRITES == FLUSH_EVERY_WRITES - 1:
@@ -109,6 +115,19 @@ class Collections:
             shard = qe.EdgeShard.create(str(home / "shard"), config)
             _replace(home / "settings.pb", settings.SerializeToString())
             self._by_name[name] = Collection(settings, shard)
+
+    def add_vector(self, request: pb.CreateVectorNameRequest) -> int:
+        """Let points have a further vector; one that is there stays, as another one it is refused."""
+        operation = _vector_creation(request)
+        with self._lock:
+            collection = self.find(request.collection_name)
+            [operation_id] = collection.write([operation])
+            with collection.shard() as shard:
+                shard.flush()
+            _note_vector(collection.settings, request)
+            home = self._home(collection.settings.collection_name)
+            _replace(home / "settings.pb", collection.settings.SerializeToString())
+            return operation_id
 
     def delete(self, name: str) -> bool:
         """Whether there was such a collection. Aliases do not name one here, as on a server; its own go with it."""
@@ -202,6 +221,33 @@ def _check_settings(settings: pb.CreateCollection) -> None:
     for field in _COPIES:
         if set_fields(settings).get(field) == 0:
             raise bad_input(f"Validation error in body: [{field}: value 0 invalid, must be 1 or larger]")
+
+
+def _dense_vectors(settings: pb.CreateCollection) -> Mapping[str, pb.VectorParams]:
+    return settings.vectors_config.params_map.map
+
+
+def _vector_creation(request: pb.CreateVectorNameRequest) -> qe.UpdateOperation:
+    if request.HasField("sparse_config"):
+        only(request.sparse_config, "modifier")
+        idf = qe.Modifier.Idf if request.sparse_config.modifier == pb.Idf else None
+        return qe.UpdateOperation.create_sparse_vector(request.vector_name, modifier=idf)
+    only(request.dense_config, "size", "distance")
+    if request.dense_config.distance != pb.Dot:
+        raise unserved("distances other than Dot")
+    return qe.UpdateOperation.create_dense_vector(request.vector_name, request.dense_config.size, qe.Distance.Dot)
+
+
+def _note_vector(settings: pb.CreateCollection, request: pb.CreateVectorNameRequest) -> None:
+    if request.HasField("sparse_config"):
+        params = settings.sparse_vectors_config.map[request.vector_name]
+        params.SetInParent()
+        if request.sparse_config.HasField("modifier"):
+            params.modifier = request.sparse_config.modifier
+    else:
+        dense = request.dense_config
+        given = pb.VectorParams(size=dense.size, distance=dense.distance)
+        settings.vectors_config.params_map.map[request.vector_name].CopyFrom(given)
 
 
 def _sparse_params(params: pb.SparseVectorParams) -> qe.EdgeSparseVectorParams:

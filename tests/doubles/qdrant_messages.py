@@ -13,7 +13,7 @@ from uuid import UUID
 import qdrant_client.grpc as pb
 import qdrant_edge as qe
 from google.protobuf.message import Message
-from qdrant_refusals import bad_input, only, unserved
+from qdrant_refusals import bad_input, only
 
 PointId = int | UUID
 
@@ -122,13 +122,13 @@ def _named(message: Any) -> dict[str, pb.Vector]:
     return dict(message.vectors.vectors)
 
 
-def _vector(message: pb.Vector, where: str) -> qe.SparseVector:
-    only(message, "sparse", "data", "indices")
+def _vector(message: pb.Vector, where: str) -> "qe.NamedVector":
+    only(message, "sparse", "dense", "data", "indices")
     if message.WhichOneof("vector") == "sparse":
         return sparse_vector(message.sparse.indices, message.sparse.values, where)
     if message.HasField("indices"):
         return sparse_vector(message.indices.data, message.data, where)
-    raise unserved("dense vectors")
+    return list(message.dense.data) or list(message.data)
 
 
 def payload_selector(request: Any, *, default: bool) -> bool | qe.PayloadSelector:
@@ -168,10 +168,13 @@ def _point_fields(point: qe.ScoredPoint | qe.Record) -> dict[str, Any]:
 
 
 def _proto_vectors(vectors: Mapping[str, Any]) -> dict[str, pb.VectorOutput]:
-    return {
-        name: pb.VectorOutput(sparse=pb.SparseVector(indices=vector.indices, values=vector.values))
-        for name, vector in vectors.items()
-    }
+    return {name: _proto_vector(vector) for name, vector in vectors.items()}
+
+
+def _proto_vector(vector: Any) -> pb.VectorOutput:
+    if isinstance(vector, qe.SparseVector):
+        return pb.VectorOutput(sparse=pb.SparseVector(indices=vector.indices, values=vector.values))
+    return pb.VectorOutput(dense=pb.DenseVector(data=vector))
 
 
 def set_fields(message: Message) -> dict[str, Any]:

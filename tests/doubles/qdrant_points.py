@@ -78,6 +78,10 @@ class Points(PointsServicer):
         only(request, "field_name")
         return self._write(request, qe.UpdateOperation.delete_field_index(json_path(request.field_name)))
 
+    def CreateVectorName(self, request: pb.CreateVectorNameRequest, _: Any) -> pb.PointsOperationResponse:
+        operation_id = self._collections.add_vector(request)
+        return pb.PointsOperationResponse(result=_result(request, operation_id))
+
     def UpdateBatch(self, request: pb.UpdateBatchPoints, _: Any) -> pb.UpdateBatchResponse:
         only(request, "operations")
         names = self._names(request)
@@ -230,10 +234,12 @@ def _query(request: pb.QueryPoints, names: frozenset[str]) -> qe.QueryRequest:
 
 def _nearest(request: pb.QueryPoints, names: frozenset[str]) -> qe.Query:
     only(request.query, "nearest")
-    only(request.query.nearest, "sparse")
+    only(request.query.nearest, "sparse", "dense")
+    using = known_vector(request.using, names)
+    if request.query.nearest.HasField("dense"):
+        return qe.Query.Nearest(list(request.query.nearest.dense.data), using=using)
     sparse = request.query.nearest.sparse
-    vector = sparse_vector(sparse.indices, sparse.values, "query.nearest.sparse")
-    return qe.Query.Nearest(vector, using=known_vector(request.using, names))
+    return qe.Query.Nearest(sparse_vector(sparse.indices, sparse.values, "query.nearest.sparse"), using=using)
 
 
 def _limit(request: Any) -> int:

@@ -5,9 +5,11 @@ import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from consumers.stores.edge import EdgeStore
+from consumers.stores.payload_indexes import PayloadIndex
 from consumers.stores.server import ServerStore
 from consumers.stores.server_connection import Connection
 from consumers.stores.server_options import ServerOptions
@@ -21,11 +23,12 @@ class Place(ABC):
     """Where one store lives; opened again, it holds what it held."""
 
     def __init__(self) -> None:
-        self._open: list[Store] = []
+        self.opened: list[Store] = []
+        self.indexes: tuple[PayloadIndex, ...] = ()
 
     def open(self, settings: StoreSettings = SETTINGS) -> Store:
         store = self._opened(settings)
-        self._open.append(store)
+        self.opened.append(store)
         return store
 
     def reopen(self, settings: StoreSettings = SETTINGS) -> Store:
@@ -33,8 +36,8 @@ class Place(ABC):
         return self.open(settings)
 
     def shut(self) -> None:
-        while self._open:
-            self._open.pop().close()
+        while self.opened:
+            self.opened.pop().close()
 
     def remove(self) -> None:
         self.shut()
@@ -54,7 +57,7 @@ class EdgePlace(Place):
         self.folder = folder
 
     def _opened(self, settings: StoreSettings) -> Store:
-        return EdgeStore(self.folder, settings, disk_reserve_bytes=0)
+        return EdgeStore(self.folder, settings, 0, self.indexes)
 
     def remove(self) -> None:
         self.shut()
@@ -69,7 +72,7 @@ class ServerPlace(Place):
         )
 
     def _opened(self, settings: StoreSettings) -> Store:
-        return ServerStore(self.options, settings)
+        return ServerStore(replace(self.options, indexes=self.indexes), settings)
 
     def remove(self) -> None:
         self.shut()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from sample_states import exactly, history, sample_state, states
 
+from consumers.stores.generations import fingerprint
 from consumers.stores.points import (
     TAG,
     is_user,
@@ -20,8 +21,9 @@ from consumers.stores.points import (
     user_payload,
     user_state,
 )
-from recommender.profile import UserState
+from recommender.profile import HistoryLimits, UserState
 from recommender.store import StoreError, StoreSettings
+from recommender.vector import VectorSpec
 
 SETTINGS = StoreSettings("movielens", 0.5, 5.0, "v1234", epoch=3, partitions={"ratings": 4, "a.b/c": 8})
 
@@ -94,6 +96,41 @@ def test_kinds_of_points_can_be_told_apart() -> None:
 def test_a_marker_survives_its_payload() -> None:
     """Also where nothing is verified yet (−1)."""
     assert [marker_offset(marker_payload("topic.0", offset)) for offset in (-1, 0, 2**62)] == [-1, 0, 2**62]
+
+
+def test_settings_of_older_stores_stay_what_they_were() -> None:
+    """What came later is absent where it is not used, so content and tag are those that older versions wrote."""
+    assert settings_payload(SETTINGS) == {
+        TAG: 6617194238575521337,
+        "settings": {
+            "format_version": 1,
+            "catalogue": "movielens",
+            "scale_min": "0.5",
+            "scale_max": "5.0",
+            "value_rule": "v1234",
+            "epoch": 3,
+            "partitions": [{"topic": "ratings", "count": 4}, {"topic": "a.b/c", "count": 8}],
+        },
+    }
+
+
+FURTHER = {"content": VectorSpec(128), "shadow": VectorSpec(), "rare": VectorSpec(idf=True)}
+
+
+@pytest.mark.parametrize("changes", [{"idf": True}, {"further": FURTHER}])
+def test_vectors_survive_their_payload(changes: dict[str, Any]) -> None:
+    """How the vectors were made is part of the settings, and of what a rebuilt store is named after."""
+    settings = replace(SETTINGS, **changes)
+    assert stored_settings(json.loads(json.dumps(settings_payload(settings)))) == settings
+    assert settings_tag(settings) != settings_tag(SETTINGS)
+    assert fingerprint(settings, HistoryLimits(), {"t": 4}) != fingerprint(SETTINGS, HistoryLimits(), {"t": 4})
+
+
+@pytest.mark.parametrize("name", ["v1234", ""])
+def test_a_further_vector_has_a_name_of_its_own(name: str) -> None:
+    """The main vector's name and no name are taken."""
+    with pytest.raises(ValueError, match="a name of its own"):
+        replace(SETTINGS, further={name: VectorSpec(3)})
 
 
 @pytest.mark.parametrize("scale_max", [5.0, 10 / 3, 1e22])

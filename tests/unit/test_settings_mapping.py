@@ -4,9 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from consumers.settings import Settings
-from consumers.settings_mapping import history_limits, ranking_rules, store_settings, wire_rules
+from consumers.settings_mapping import history_limits, ranking_rules, store_settings, wanted_indexes, wire_rules
 from recommender.profile import HistoryLimits
 from recommender.rules import PRESETS
 from schemas.decode import WireRules
@@ -98,3 +99,35 @@ def test_z_scores_are_measured_in_stars_whatever_the_scale() -> None:
     rule = ranking_rules(Settings(ranking={"centre": "global", "global_mean": 3, "global_deviation": 2})).value
     assert (rule.centre, rule.spread) == (3, 2)
     assert ranking_rules(Settings(ranking={"preset": "article", "centre": "user"})).value.centre is None
+
+
+def test_a_store_is_made_for_the_weighing_of_its_preset() -> None:
+    """Law: the first article's preset weighs rare items more, the default does not, and the setting overrules both."""
+    assert not store_settings(Settings()).idf
+    assert store_settings(Settings(ranking={"preset": "tutorial"})).idf
+    assert not store_settings(Settings(ranking={"preset": "tutorial", "idf": False})).idf
+
+
+def test_a_server_indexes_and_edge_does_not_unless_told() -> None:
+    """Law: on Edge every index adds to each commit, so only whoever asks for them gets them."""
+    always = [("num_ratings", "integer"), ("active_at_ms", "integer")]
+    usual = [("attributes.age", "float"), ("attributes.gender", "keyword"), ("attributes.occupation", "keyword")]
+    server = {"store": "server", "url": "http://localhost:6334"}
+    assert indexes({}) == indexes({**server, "payload_indexes": False}) == []
+    assert indexes(server) == indexes({"payload_indexes": True}) == always + usual
+    assert indexes({**server, "indexed_attributes": "vip:bool, city:keyword"}) == [
+        *always,
+        ("attributes.vip", "bool"),
+        ("attributes.city", "keyword"),
+    ]
+
+
+@pytest.mark.parametrize("declared", ["age", "age:integer", "a.b:float", ":float", "age:float:x", ""])
+def test_an_index_that_cannot_be_made_is_refused_at_the_start(declared: str) -> None:
+    """Law: the sentence says how to write it; integers would hide the floats among them."""
+    with pytest.raises(ValidationError, match="write name:kind, such as age:float, where kind is keyword, float, bool"):
+        Settings(qdrant={"indexed_attributes": [declared]})
+
+
+def indexes(qdrant: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(index.path, index.kind) for index in wanted_indexes(Settings(qdrant=qdrant))]

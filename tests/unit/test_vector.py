@@ -1,4 +1,4 @@
-"""Sparse vectors: what the constructor refuses, and values against the formula in plain Python."""
+"""Vectors: what the constructors refuse, and values against the formula in plain Python."""
 
 import math
 from dataclasses import fields, replace
@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from recommender.profile import EMPTY_HISTORY, History
-from recommender.vector import SparseVector, ValueRule, query_vector, user_vector
+from recommender.vector import (
+    DIMENSIONS_MAX,
+    DenseVector,
+    SparseVector,
+    ValueRule,
+    VectorSpec,
+    query_vector,
+    user_vector,
+)
 
 MONTH_MS = 30 * 86_400_000
 
@@ -205,3 +213,45 @@ def test_each_number_of_a_rule_changes_its_fingerprint() -> None:
     others = [replace(rule, **change) for change in changes]
     assert len({rule.fingerprint, *(other.fingerprint for other in others)}) == 10
     assert ValueRule().fingerprint == rule.fingerprint == "v3cb7659b"
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        (np.array([1.0, 2.0]), "float32, not float64"),
+        (np.array([1, 2]), "float32, not int64"),
+        (floats(), "n from 1 on, not \\(0,\\)"),
+        (floats(1, 2).reshape(1, 2), "n from 1 on, not \\(1, 2\\)"),
+        (floats(1, math.nan), "not finite"),
+        (floats(math.inf, 1), "not finite"),
+    ],
+)
+def test_a_dense_vector_that_an_engine_could_not_take_is_refused(values: NDArray[Any], complaint: str) -> None:
+    """Type, shape and finiteness are checked where the vector is made."""
+    with pytest.raises(ValueError, match=complaint):
+        DenseVector(values)
+
+
+def test_a_vector_fits_what_it_is_an_example_of() -> None:
+    """Dense ones by their length, sparse ones whatever their length and weighing."""
+    short, long = DenseVector(floats(0, 0)), DenseVector(floats(1, 2, 3))
+    sparse = SparseVector(indices(7), floats(1))
+    specs = VectorSpec(2), VectorSpec(3), VectorSpec(), VectorSpec(idf=True)
+    assert [[spec.fits(vector) for spec in specs] for vector in (short, long, sparse)] == [
+        [True, False, False, False],
+        [False, True, False, False],
+        [False, False, True, True],
+    ]
+
+
+@pytest.mark.parametrize("dimensions", [0, -1, DIMENSIONS_MAX + 1])
+def test_a_dense_vector_has_a_number_of_dimensions_that_qdrant_takes(dimensions: int) -> None:
+    """Others are refused before a store is asked."""
+    with pytest.raises(ValueError, match=f"1 to {DIMENSIONS_MAX} dimensions, not {dimensions}"):
+        VectorSpec(dimensions)
+
+
+def test_only_sparse_vectors_have_rare_dimensions() -> None:
+    """Weighing by idf makes no sense for a dense one."""
+    with pytest.raises(ValueError, match="idf is for sparse"):
+        VectorSpec(3, idf=True)
