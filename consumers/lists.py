@@ -63,6 +63,8 @@ class ListWriter:
             },
             "generated_at": format_time(now_ms),
         }
+        if ranked.widened is not None:
+            value["widened"] = ranked.widened
         return list_message(self.topic, self.origin, value)
 
     def tombstone(self, record: Record, user_id: str, state: UserState, now_ms: int) -> Message:

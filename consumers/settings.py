@@ -15,6 +15,7 @@ from typing import Annotated, Any, NamedTuple, Self
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
 
+from consumers.settings_filters import FilterSettings
 from consumers.settings_kafka import KafkaSettings, TopicSettings, check_topic_name
 from consumers.settings_ranking import RankingSettings
 from consumers.settings_sections import (
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     qdrant: QdrantSettings = QdrantSettings()
     catalogue: CatalogueSettings = CatalogueSettings()
     ranking: RankingSettings = RankingSettings()
+    filters: FilterSettings = FilterSettings()
     limits: LimitSettings = LimitSettings()
     http: HttpSettings = HttpSettings()
     verify: VerifySettings = VerifySettings()

@@ -10,6 +10,7 @@ from consumers.settings_ranking import RankingSettings
 from consumers.stores.payload_indexes import PayloadIndex, payload_indexes
 from recommender.profile import HistoryLimits
 from recommender.rules import PRESETS, RankingRules
+from recommender.standing_filters import NO_FILTERS
 from recommender.store import StoreSettings
 from recommender.vector import ValueRule
 from schemas.decode import WireRules
@@ -59,7 +60,9 @@ def ranking_rules(settings: Settings) -> RankingRules:
         changes |= _VOTES[wanted.votes]
     if wanted.trend is not None:
         changes["tuning_every_lists"] = PRESETS["default"].tuning_every_lists if wanted.trend else 0
-    value = _value_rule(rules.value, wanted, scale)
+    value, filters = _value_rule(rules.value, wanted, scale), settings.filters.standing()
+    if filters != NO_FILTERS:
+        changes["filters"] = filters
     return replace(rules, value=value, scale_min=scale.minimum, scale_max=scale.maximum, **changes)
 
 

@@ -51,7 +51,8 @@ class RankedList:
     """A list, best first, and how well founded it is, in parallel columns.
 
     `item` is the dimension, `score` is 1 for the best of the list where scores are relative, `support` is the number
-    of neighbours who rated it.
+    of neighbours who rated it. `widened` names the step by which a filter on neighbours found enough of them; None:
+    there was no filter.
     """
 
     tier: Tier
@@ -59,6 +60,7 @@ class RankedList:
     score: list[float]
     predicted_rating: list[float]
     support: list[int]
+    widened: str | None = None
 
     def __add__(self, tail: "RankedList") -> "RankedList":
         """This list, then another."""
@@ -68,6 +70,7 @@ class RankedList:
             self.score + tail.score,
             self.predicted_rating + tail.predicted_rating,
             self.support + tail.support,
+            self.widened,
         )
 
 

@@ -1,9 +1,12 @@
 """The neighbours of whoever asks: found by the store, their profiles held in a cache."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
+from recommender.filters import UserFilter, widened
 from recommender.item_index import ItemIndex
 from recommender.neighbour_cache import (
     NO_PROFILE,
@@ -24,6 +27,21 @@ NOBODY = -1
 """No point's id."""
 
 
+class Found(NamedTuple):
+    """Neighbours, and the step by which a filter found them; None: without one."""
+
+    neighbours: Neighbours
+    step: str | None = None
+
+
+class _Way(NamedTuple):
+    """A filter to try, and whether there is none after it."""
+
+    name: str | None
+    where: UserFilter | None
+    is_last: bool
+
+
 class Neighbourhood:
     """Finds neighbours and decodes what they rated; `cache` may be dropped at any time."""
 
@@ -33,21 +51,31 @@ class Neighbourhood:
         self._index = index
         self._cache = cache
 
-    def nearest(self, questions: Sequence[Question]) -> list[Neighbours]:
-        """The neighbours for each question, in order; none where there is no rating to go by."""
-        queries: list[NeighbourQuery] = []
-        asked: list[int] = []
-        for at, question in enumerate(questions):
-            rules = question.rules or self._rules
-            vector = query_vector(question.history, rules.value, rules.query_events, rules.query_half_life)
-            if vector is not None:
-                excluding = NOBODY if question.excluding is None else question.excluding
-                queries.append(NeighbourQuery(vector, rules.neighbours, excluding))
-                asked.append(at)
-        found = [Neighbours([], [], []) for _ in questions]
-        for at, answer in zip(asked, self._store.nearest(queries) if queries else [], strict=True):
-            found[at] = answer
+    def nearest(self, questions: Sequence[Question]) -> list[Found]:
+        """The neighbours for each question, in order; none where there is no rating to go by.
+
+        A filter that leaves fewer than `personal_min_neighbours` is widened, step by step, until it does not.
+        """
+        found = [Found(Neighbours([], [], [])) for _ in questions]
+        asked = {at: query for at, one in enumerate(questions) if (query := self._query(one)) is not None}
+        ways = {at: _ways(questions[at].where) for at in asked}
+        while asked:
+            steps = {at: next(ways[at]) for at in asked}
+            queries = [replace(query, where=steps[at].where) for at, query in asked.items()]
+            for at, answer in zip(asked, self._store.nearest(queries), strict=True):
+                found[at] = Found(answer, steps[at].name)
+            asked = {at: query for at, query in asked.items() if not steps[at].is_last and self._is_thin(found[at])}
         return found
+
+    def _query(self, question: Question) -> NeighbourQuery | None:
+        rules = question.rules or self._rules
+        vector = query_vector(question.history, rules.value, rules.query_events, rules.query_half_life)
+        if vector is None:
+            return None
+        return NeighbourQuery(vector, rules.neighbours, NOBODY if question.excluding is None else question.excluding)
+
+    def _is_thin(self, found: Found) -> bool:
+        return len(found.neighbours.ids) < self._rules.personal_min_neighbours
 
     def fetched(self, neighbours: Sequence[Neighbours]) -> dict[int, NeighbourProfile]:
         """What the cache does not hold, read in one go; kept for the batch, which may need more than the cache does."""
@@ -91,6 +119,15 @@ class Neighbourhood:
         return joined(
             [self._cache.profile(slot) if slot >= 0 else apart.get(i, NO_PROFILE) for i, slot in places.items()]
         )
+
+
+def _ways(where: UserFilter | None) -> Iterator[_Way]:
+    if where is None:
+        yield _Way(None, None, is_last=True)
+        return
+    steps = widened(where)
+    for step in steps:
+        yield _Way(step.name, step.where or None, is_last=step is steps[-1])
 
 
 def _with_ratings(profiles: Profiles, similarities: Floats) -> tuple[Profiles, Floats]:

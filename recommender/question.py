@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from recommender.filters import UserFilter
 from recommender.item_filters import ItemFilter
 from recommender.profile import NO_ITEMS, History, Items
 from recommender.rules import RankingRules
@@ -14,6 +15,7 @@ class Question:
     `seen` are further items that must not be shown; `excluding` is the point id of the user who asks, who is no
     neighbour of their own. `rules` may differ from the deployment's in what is query side; None: the deployment's own.
     `votes_since_ms`: only ratings from then on (epoch ms) vote; None: all. `items`: what may be in the list; None: all.
+    `where`: who may be a neighbour; None: everybody. Where it leaves too few, it is widened (see `filters.widened`).
     """
 
     history: History
@@ -22,3 +24,4 @@ class Question:
     rules: RankingRules | None = None
     votes_since_ms: int | None = None
     items: ItemFilter | None = None
+    where: UserFilter | None = None

@@ -11,12 +11,13 @@ from recommender.item_index import ItemIndex
 from recommender.kernels import Kernels, NumpyKernels, Tally
 from recommender.listing import Asking, Lister, RankedList, Tier
 from recommender.neighbour_cache import NeighbourCache, NeighbourProfile
-from recommender.neighbourhood import Neighbourhood
+from recommender.neighbourhood import Found, Neighbourhood
 from recommender.prediction import predict_voted, user_baseline
 from recommender.profile import History, Items, UserState
 from recommender.question import Question
 from recommender.ranking import Ranker
 from recommender.rules import RankingRules
+from recommender.standing_filters import NO_FILTERS
 from recommender.statistics import ItemStatistics, StatisticsScan, difference
 from recommender.store import Neighbours, Store, point_id
 
@@ -86,7 +87,7 @@ class Recommender:
 
     def recommend(self, users: Sequence[tuple[str, UserState]]) -> list[RankedList]:
         """A list for each (user id, stored state), in order."""
-        return self._answered([_question_of(user_id, state) for user_id, state in users], tuning=True)
+        return self._answered([self._question_of(user_id, state) for user_id, state in users], tuning=True)
 
     def answer(self, questions: Sequence[Question]) -> list[RankedList]:
         """A list for each question, in order. Asking changes nothing that later lists depend on."""
@@ -95,20 +96,21 @@ class Recommender:
     def assess(self, user_id: str, state: UserState, item: int) -> tuple[RankedList, float]:
         """The list of one user, and the rating predicted for an item of any kind (by dimension)."""
         self._keep_up_with_the_catalogue()
-        question = _question_of(user_id, state)
+        question = self._question_of(user_id, state)
         (found,) = self._neighbourhood.nearest([question])
         asking = self._asking(question, tuning=True)
-        tier, tally = self._tallied(question, asking, found, self._neighbourhood.fetched([found]))
+        fetched = self._neighbourhood.fetched([found.neighbours])
+        tier, tally = self._tallied(question, asking, found.neighbours, fetched)
         ranked = self._lister.listed(self.statistics, tier, asking, tally)
         return ranked, self._predicted(tally, item, asking.baseline)
 
     def _answered(self, questions: Sequence[Question], *, tuning: bool) -> list[RankedList]:
         self._keep_up_with_the_catalogue()
-        neighbours = self._neighbourhood.nearest(questions)
-        fetched = self._neighbourhood.fetched(neighbours)
+        found = self._neighbourhood.nearest(questions)
+        fetched = self._neighbourhood.fetched([one.neighbours for one in found])
         return [
-            self._ranked(question, self._asking(question, tuning=tuning), found, fetched)
-            for question, found in zip(questions, neighbours, strict=True)
+            self._ranked(question, self._asking(question, tuning=tuning), one, fetched)
+            for question, one in zip(questions, found, strict=True)
         ]
 
     def _keep_up_with_the_catalogue(self) -> None:
@@ -118,10 +120,18 @@ class Recommender:
             self._ranker.close(self.index.dense(self._catalogue.removed))
 
     def _ranked(
-        self, question: Question, asking: Asking, found: Neighbours, fetched: Mapping[int, NeighbourProfile]
+        self, question: Question, asking: Asking, found: Found, fetched: Mapping[int, NeighbourProfile]
     ) -> RankedList:
-        tier, tally = self._tallied(question, asking, found, fetched)
-        return self._lister.listed(self.statistics, tier, asking, tally)
+        tier, tally = self._tallied(question, asking, found.neighbours, fetched)
+        ranked = self._lister.listed(self.statistics, tier, asking, tally)
+        return ranked if found.step is None else replace(ranked, widened=found.step)
+
+    def _question_of(self, user_id: str, state: UserState) -> Question:
+        question, filters = Question(state.history, state.seen, point_id(user_id)), self._rules.filters
+        if filters is NO_FILTERS:
+            return question
+        where = filters.of(state.attributes, self.statistics.trend.last_ms)
+        return replace(question, where=where, items=filters.items)
 
     def _asking(self, question: Question, *, tuning: bool) -> Asking:
         rules, rated = question.rules or self._rules, question.history.rated()
@@ -165,10 +175,6 @@ class Recommender:
             nothing = np.zeros(1)
             tally, at = Tally(dense, nothing, np.zeros(1, np.int64), nothing, nothing), np.zeros(1, np.int64)
         return float(predict_voted(self.statistics, self._rules, baseline, tally, at)[0])
-
-
-def _question_of(user_id: str, state: UserState) -> Question:
-    return Question(state.history, state.seen, point_id(user_id))
 
 
 def _new_items(before: History, added: History) -> Items:

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
+from recommender.standing_filters import NO_FILTERS, StandingFilters
 from recommender.vector import ValueRule
 
 
@@ -42,6 +43,7 @@ class RankingRules:
     item_bias_damping: float = 5.0
     user_bias_damping: float = 2.0
     residual_damping: float = 5.0
+    filters: StandingFilters = NO_FILTERS
     scale_min: float = 0.5
     scale_max: float = 5.0
 

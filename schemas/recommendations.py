@@ -50,7 +50,10 @@ class ListSource(TypedDict):
 
 
 class RecommendationList(TypedDict):
-    """The value of a record on `recommendations`."""
+    """The value of a record on `recommendations`.
+
+    `widened` is there where neighbours are filtered, and says how far the filter had to be widened to find enough.
+    """
 
     schema: Literal[1]
     user_id: str
@@ -61,6 +64,7 @@ class RecommendationList(TypedDict):
     state: ListState
     source: ListSource
     generated_at: str
+    widened: NotRequired[str]
 
 
 def list_message(topic: str, origin: str, value: RecommendationList) -> Message:

@@ -21,6 +21,7 @@ from recommender.profile import (
     HistoryLimits,
     Rate,
     Retract,
+    SetAttributes,
     Update,
     UserState,
     fold,
@@ -28,6 +29,7 @@ from recommender.profile import (
 from recommender.question import Question
 from recommender.recommender import Recommender
 from recommender.rules import RankingRules
+from recommender.standing_filters import StandingFilters
 from recommender.store import NeighbourQuery, Neighbours, StateWrite, StoreSettings, UserWrite, point_id
 from recommender.vector import SparseVector, ValueRule, user_vector
 
@@ -361,8 +363,10 @@ def test_the_store_is_asked_as_the_rules_say() -> None:
 
 
 def another(value: Any) -> Any:
-    """Another value for a number or a switch of the rules."""
+    """Another value for a number, a switch or the filters of the rules."""
     match value:
+        case StandingFilters():
+            return StandingFilters(min_ratings=1)
         case bool():
             return not value
         case int() | float():
@@ -492,3 +496,52 @@ def test_a_question_of_a_user_is_answered_with_their_list() -> None:
     state = state_of(store, "me")
     (answer,) = recommender.answer([Question(state.history, state.seen, point_id("me"))])
     assert answer == list_for(recommender, store, "me")
+
+
+AGES = {"young": 20, "younger": 18, "old": 70, "older": 75, "me": 21}
+
+
+def population_with_ages(num_ratings: int) -> MemoryStore:
+    """Everybody rated item 1 alike; then each an item of their own age, and further ones if there are to be more."""
+    store = MemoryStore(SETTINGS)
+    for user_id, age in AGES.items():
+        rated = [(1, 5.0), (1_000 + age, 4.0), *((2_000 + n, 3.0) for n in range(num_ratings - 2))]
+        rated = rated[:1] if user_id == "me" else rated
+        updates = [Update("t.0", at, user_id, Rate(item, rating, at)) for at, (item, rating) in enumerate(rated)]
+        attributes = SetAttributes({"age": age, "gender": "F" if age < 50 else "M"})
+        put(store, user_id, fold(NEW_USER, [*updates, Update("t.0", 99, user_id, attributes)], UNBOUNDED))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("filters", "voted", "widened"),
+    [
+        (StandingFilters(), {1018, 1020, 1070, 1075}, None),
+        (StandingFilters(near=(("age", 5),)), {1018, 1020}, "as asked"),
+        (StandingFilters(near=(("age", 2),)), {1018, 1020}, "age +/- 4"),
+        (StandingFilters(near=(("age", 0.1),)), {1018, 1020, 1070, 1075}, "without attributes"),
+        (StandingFilters(same=("gender",)), {1018, 1020}, "as asked"),
+        (StandingFilters(near=(("age", 0.1),), same=("gender",)), {1018, 1020, 1070, 1075}, "without attributes"),
+        (StandingFilters(same=("planet",)), {1018, 1020, 1070, 1075}, None),
+        (StandingFilters(min_ratings=3), {1018, 1020, 1070, 1075}, "without conditions"),
+    ],
+)
+def test_standing_filters_choose_neighbours_and_say_how_far_they_were_widened(
+    filters: StandingFilters, voted: set[int], widened: str | None
+) -> None:
+    """Relative to the user's own attributes; two neighbours are enough here; an attribute of nobody's asks nothing."""
+    store = population_with_ages(2)
+    found = list_for(recommender_of(store, replace(RULES, filters=filters, tuning_every_lists=0)), store, "me")
+    assert {item for item, support in zip(found.item, found.support, strict=True) if support} == voted
+    assert found.widened == widened
+
+
+def test_standing_filters_on_items_hold_in_every_list() -> None:
+    """Whatever the deployment wants to show alone is all that is shown."""
+    catalogue = Catalogue()
+    catalogue.put(1018, CatalogueItem(year=1990))
+    catalogue.put(1070, CatalogueItem(year=2010))
+    store = population_with_ages(3)
+    rules = replace(RULES, filters=StandingFilters(items=ItemFilter(year_from=2000)))
+    recommender = Recommender(store, rules, MEGABYTE, catalogue=catalogue)
+    assert list_for(recommender, store, "me").item == [1070]

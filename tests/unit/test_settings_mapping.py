@@ -8,8 +8,10 @@ from pydantic import ValidationError
 
 from consumers.settings import Settings
 from consumers.settings_mapping import history_limits, ranking_rules, store_settings, wanted_indexes, wire_rules
+from recommender.item_filters import ItemFilter
 from recommender.profile import HistoryLimits
 from recommender.rules import PRESETS
+from recommender.standing_filters import StandingFilters
 from schemas.decode import WireRules
 from schemas.scale import Scale
 
@@ -131,3 +133,30 @@ def test_an_index_that_cannot_be_made_is_refused_at_the_start(declared: str) -> 
 
 def indexes(qdrant: dict[str, Any]) -> list[tuple[str, str]]:
     return [(index.path, index.kind) for index in wanted_indexes(Settings(qdrant=qdrant))]
+
+
+def test_standing_filters_reach_the_rules() -> None:
+    """Law: each setting of a filter is one of the ranking's, and none leaves the rules as they are."""
+    given = {
+        "near": "age:10, income:5000",
+        "same": "gender",
+        "min_ratings": 20,
+        "active_within_days": 90,
+        "tags": "noir",
+    }
+    filters = ranking_rules(Settings(filters=given)).filters
+    assert filters == StandingFilters((("age", 10), ("income", 5000)), ("gender",), 20, 90, ItemFilter(tags=("noir",)))
+    years = {"genres": ["War"], "year_from": 1990, "year_to": 1999, "popular_within_days": 7}
+    assert ranking_rules(Settings(filters=years)).filters.items == ItemFilter(
+        ("War",), (), 1990, 1999, popular_now_days=7
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"near": "age"}, {"near": "age:-1"}, {"near": "age:x"}, {"same": "no name"}, {"year_from": 2, "year_to": 1}],
+)
+def test_filters_that_nobody_could_meet_are_refused(given: dict[str, Any]) -> None:
+    """Law: a setting that makes no filter is an error, not a filter that quietly finds nothing."""
+    with pytest.raises(ValidationError):
+        Settings(filters=given)
