@@ -4,22 +4,18 @@ A decoder either returns a `Decoded` or raises `MalformedRecordError`; no other 
 Of a JSON key that comes twice the last counts. A Kafka timestamp before 1990 or after 9999 counts as not set.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import orjson
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-
+from schemas.documents import json_object, validated
 from schemas.events import EVENT_MODELS, RESERVED_TYPES, Event, Rated, Retracted
+from schemas.identity import CatalogueKind, check_item_kind
 from schemas.reasons import MalformedRecordError, Reason
 from schemas.scale import Scale
 from schemas.times import EARLIEST_MS, FUTURE_TOLERANCE_MS, LATEST_MS, format_time
 
 Format = Literal["json"]
-CatalogueKind = Literal["integer", "string"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +57,6 @@ _REASON_OF_FIELD: dict[str, Reason] = {
     "attributes": "bad_attributes",
     "schema": "unsupported_schema",
 }
-_NOT_FINITE = re.compile("-?(NaN|Infinity)")
 _FIELDS = {
     name: frozenset(info.alias or field_name for field_name, info in model.model_fields.items()) | {"type"}
     for name, model in EVENT_MODELS.items()
@@ -94,24 +89,7 @@ def _parse(value: bytes | None) -> dict[str, Any]:
         raise MalformedRecordError(
             "empty_value", "the record has no value: to remove a user send an event of type forget"
         )
-    if value[0] == 0:
-        raise MalformedRecordError(
-            "schema_registry_framing",
-            "the value begins with a schema registry's magic byte 0: send plain JSON without the registry's framing",
-        )
-    try:
-        document = orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        if _NOT_FINITE.match(error.doc, error.pos) or "infinity" in error.msg:
-            raise MalformedRecordError(
-                "not_finite", f"NaN, Infinity and numbers beyond 1.8e308 are not taken: {str(error)[:200]}"
-            ) from None
-        raise MalformedRecordError(
-            "not_json", f"the value is no JSON in UTF-8 that can be read: {str(error)[:200]}"
-        ) from None
-    if not isinstance(document, dict):
-        raise MalformedRecordError("not_an_object", "the JSON value is not an object")
-    return document
+    return json_object(value)
 
 
 def _kind(document: dict[str, Any]) -> str:
@@ -127,22 +105,7 @@ def _kind(document: dict[str, Any]) -> str:
 
 
 def _validated(kind: str, document: dict[str, Any]) -> Event:
-    try:
-        return EVENT_MODELS[kind].model_validate(document, by_alias=True, by_name=False)
-    except ValidationError as error:
-        refusal = _refusal(error)
-    # Raised out here, so that it has no context: pydantic's error keeps our validators' tracebacks, and with them every
-    # caller's frame, where the garbage collector does not look.
-    raise refusal
-
-
-def _refusal(error: ValidationError) -> MalformedRecordError:
-    details: ErrorDetails = error.errors(include_url=False, include_input=False)[0]
-    name = str(details["loc"][0]) if details["loc"] else "value"
-    if details["type"] == "missing":
-        return MalformedRecordError("missing_field", f"the field {name!r} is missing")
-    reason = _REASON_OF_FIELD.get(name, "wrong_type")
-    return MalformedRecordError(reason, f"{name}: {details['msg'].removeprefix('Value error, ')}")
+    return validated(EVENT_MODELS[kind], document, _REASON_OF_FIELD)
 
 
 def _check_key(key: bytes | None, user_id: str) -> None:
@@ -156,7 +119,7 @@ def _check_key(key: bytes | None, user_id: str) -> None:
 
 def _check_content(event: Event, record: RawRecord, rules: WireRules) -> int:
     if isinstance(event, Rated | Retracted):
-        _check_item(event.item_id, rules.catalogue)
+        check_item_kind(event.item_id, rules.catalogue)
     if isinstance(event, Rated) and event.rating not in rules.scale:
         raise MalformedRecordError(
             "rating_out_of_scale",
@@ -171,15 +134,6 @@ def _check_content(event: Event, record: RawRecord, rules: WireRules) -> int:
     if record_ms is None:
         raise MalformedRecordError("bad_time", "no rated_at, and the Kafka record carries no usable timestamp either")
     return record_ms
-
-
-def _check_item(item_id: int | str, catalogue: CatalogueKind) -> None:
-    if catalogue == "integer" and isinstance(item_id, str):
-        raise MalformedRecordError(
-            "string_item_id", "this catalogue's item ids are integers: send the id as a JSON number"
-        )
-    if catalogue == "string" and not isinstance(item_id, str):
-        raise MalformedRecordError("bad_item_id", "this catalogue's item ids are strings: send the id as text")
 
 
 def _usable(timestamp_ms: int | None) -> int | None:

@@ -48,7 +48,8 @@ def _check_attribute(name: Any, value: Any) -> None:
         raise ValueError(f"the attribute {name!r} is neither text, a number, true, false nor null")
 
 
-def _schema_version(given: Any) -> Any:
+def check_schema(given: Any) -> Any:
+    """The number of a record's schema, if this version reads it."""
     if given is True or not isinstance(given, int) or given != 1:
         raise ValueError("this version reads schema 1 (an integer), which is also what a missing one means")
     return given
@@ -77,7 +78,7 @@ class _Event(BaseModel):
 
     user_id: UserId
     event_id: Annotated[str, Field(max_length=EVENT_ID_MAX_CHARS)] | None = None
-    schema_version: Annotated[Literal[1], BeforeValidator(_schema_version)] = Field(default=1, alias="schema")
+    schema_version: Annotated[Literal[1], BeforeValidator(check_schema)] = Field(default=1, alias="schema")
 
 
 class Rated(_Event):

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from schemas.events import EVENT_MODELS, Event
+from schemas.items import Item
 from schemas.messages import SCHEMA_VERSION
 from schemas.recommendations import RecommendationList
 
@@ -20,12 +21,13 @@ FOLDER = Path(__file__).with_name("json")
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {
     **{name: TypeAdapter(model) for name, model in EVENT_MODELS.items()},
     "event": TypeAdapter(Event),
+    "item": TypeAdapter(Item),
     "recommendations": TypeAdapter(RecommendationList),
 }
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """A schema per event type, `event` for any of them, and `recommendations` for a list."""
+    """A schema per event type, `event` for any of them, `item` for the catalogue, and `recommendations` for a list."""
     return {name: _schema(name, adapter) for name, adapter in _ADAPTERS.items()}
 
 

@@ -12,8 +12,9 @@ from jsonschema import Draft202012Validator
 
 from schemas.dead_letters import RefusedRecord, dead_letter
 from schemas.decode import RawRecord, WireRules, decode_json
-from schemas.encode import event_message
+from schemas.encode import event_message, item_message, removed_item_message
 from schemas.events import EVENT_MODELS
+from schemas.items import Item, decode_item
 from schemas.json_schema import schemas
 from schemas.messages import Headers, Message
 from schemas.reasons import MalformedRecordError
@@ -23,7 +24,12 @@ GOLDEN = Path(__file__).with_name("golden")
 ORIGIN = "/tastestream/ratings"
 AT_MS = 1_795_348_800_012
 
-EVENTS = [json.loads(line) for line in (GOLDEN / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+
+def examples(file: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (GOLDEN / file).read_text(encoding="utf-8").splitlines()]
+
+
+EVENTS, ITEMS = examples("events.jsonl"), examples("items.jsonl")
 OUTPUTS = json.loads((GOLDEN / "outputs.json").read_text(encoding="utf-8"))
 LISTS = [example for example in OUTPUTS if example["make"] == "list"]
 VALIDATORS = {name: Draft202012Validator(schema) for name, schema in schemas().items()}
@@ -49,6 +55,10 @@ def made(example: dict[str, Any]) -> Message:
             return event_message("ratings", model.model_validate(given))
         case "list":
             return list_message("recommendations", ORIGIN, given)
+        case "item":
+            return item_message("items", Item.model_validate(given))
+        case "removed_item":
+            return removed_item_message("items", given["item_id"])
         case "forgotten":
             return forgotten_message("recommendations", ORIGIN, **given)
     place = given["record"]
@@ -77,6 +87,17 @@ def test_an_event_is_valid_by_its_schema_and_the_unions(example: dict[str, Any])
     assert valid == [example["event"]["type"]]
 
 
+@pytest.mark.parametrize("example", ITEMS, ids=name_of)
+def test_an_item_decodes_as_ever(example: dict[str, Any]) -> None:
+    """Law: bytes that said something of an item once say the same for good, and the JSON Schema takes them."""
+    rules = WireRules(catalogue=example.get("catalogue", "integer"))
+    change = decode_item(example["key"].encode(), to_bytes(example["value"]), rules)
+    assert (change.item.model_dump() if change.item else None) == example["item"]
+    assert (change.item_id, change.unknown_fields) == (example["item_id"], example["unknown_fields"])
+    if example["value"] is not None:
+        VALIDATORS["item"].validate(json.loads(example["value"]))
+
+
 @pytest.mark.parametrize("example", OUTPUTS, ids=name_of)
 def test_a_record_of_ours_is_the_same_to_the_byte(example: dict[str, Any]) -> None:
     """Law: topic, key, value and headers, in their order, are what readers have been given."""
@@ -100,4 +121,6 @@ def test_every_kind_of_record_has_an_example() -> None:
     assert {example["given"].get("type", "rated") for example in OUTPUTS if example["make"] == "event"} == set(
         EVENT_MODELS
     )
-    assert {example["make"] for example in OUTPUTS} == {"event", "list", "forgotten", "dead_letter"}
+    assert {example["make"] for example in OUTPUTS} == {
+        *("event", "list", "forgotten", "dead_letter", "item", "removed_item")
+    }
