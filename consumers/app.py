@@ -10,6 +10,7 @@ from types import FrameType
 
 import structlog
 
+from consumers.catalogue_table import CatalogueTable, TableOptions
 from consumers.cluster import Cluster, Topic, check_topics
 from consumers.dead_letter_limits import DeadLetterLimits
 from consumers.exit_codes import ExitCode
@@ -27,6 +28,7 @@ from consumers.settings_mapping import (
     dead_letter_tolerance,
     history_limits,
     ranking_rules,
+    server_options,
     store_settings,
     wanted_indexes,
     wire_rules,
@@ -34,15 +36,14 @@ from consumers.settings_mapping import (
 from consumers.source import KafkaSource, SourceOptions
 from consumers.stores.edge_generations import EdgeGenerations
 from consumers.stores.generations import FIRST_EPOCH, Generation, Generations
-from consumers.stores.server_options import ServerOptions
 from consumers.stores.stored_points import PointStore
 from consumers.tenure import Tenure
-from consumers.titles import item_cards
 from consumers.topics import GroupSpec, TopicSpec, topic_specs
 from consumers.user_states import StateRules, UserStates
 from consumers.watchdog import Watchdog
 from consumers.worker import Parts, Surroundings, Worker, WorkerLimits
 from producers.sink import SinkOptions, TransactionalSink
+from recommender.catalogue import Catalogue
 from recommender.recommender import Recommender
 from recommender.store import Store, StoreError
 from schemas.decode import decoder_for
@@ -114,7 +115,11 @@ def topic_plan(settings: Settings) -> tuple[list[TopicSpec], GroupSpec]:
     """The topics and the group as the settings ask for them."""
     topics = settings.topics
     specs = topic_specs(
-        settings.input_topics, settings.recommendations_topic, settings.dead_letter_topic, topics.partitions
+        settings.input_topics,
+        settings.recommendations_topic,
+        settings.dead_letter_topic,
+        settings.items_topic,
+        topics.partitions,
     )
     return specs, GroupSpec(settings.group, topics.session_timeout_ms, topics.heartbeat_interval_ms)
 
@@ -135,7 +140,9 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         sink = transactional_sink(settings, topics, settings.transactional_id)
         stack.callback(sink.close)
         rules = ranking_rules(settings)
-        recommender = Recommender(store, rules, settings.limits.neighbour_cache_max_bytes, RankingKernels())
+        catalogue = Catalogue(settings.limits.catalogue_max_items)
+        cache_max_bytes = settings.limits.neighbour_cache_max_bytes
+        recommender = Recommender(store, rules, cache_max_bytes, RankingKernels(), catalogue)
         dead_letter_max_bytes = topics[settings.dead_letter_topic].max_message_bytes
         handler = _handler(settings, store, recommender, around, dead_letter_max_bytes)
         patience_s = settings.limits.store_retry_limit_s
@@ -156,9 +163,24 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         limits = WorkerLimits(
             settings.limits.store_retry_limit_s, settings.limits.scan_slice_users, settings.limits.rescan_interval_s
         )
+        table = _catalogue_table(settings, catalogue, around.metrics)
+        if table is not None:
+            stack.callback(table.close)
         around.watchdog.start()
         stack.callback(around.watchdog.stop)
-        yield Worker(Parts(source, sink, store, handler, recommender, tenure.check_now_and_then), limits, around)
+        yield Worker(Parts(source, sink, store, handler, recommender, tenure.check_now_and_then, table), limits, around)
+
+
+def _catalogue_table(settings: Settings, catalogue: Catalogue, metrics: Metrics) -> CatalogueTable | None:
+    topic = settings.items_topic
+    if topic is None:
+        return None
+    # A consumer needs the name of a group, also where it is no member of it; this one may be used.
+    properties = {**settings.kafka.consumer_config(), "group.id": settings.group}
+    options = TableOptions(
+        topic, wire_rules(settings), settings.limits.catalogue_load_timeout_s, settings.kafka.request_timeout_s
+    )
+    return CatalogueTable(properties, options, catalogue, metrics)
 
 
 def transactional_sink(settings: Settings, topics: Mapping[str, Topic], transactional_id: str) -> TransactionalSink:
@@ -219,25 +241,6 @@ def _on_signal(act: Callable[[], None]) -> None:
         signal.signal(number, handler)
 
 
-def server_options(settings: Settings) -> ServerOptions:
-    """How to reach the Qdrant server."""
-    qdrant = settings.qdrant
-    return ServerOptions(
-        url=qdrant.url or "",
-        api_key=qdrant.api_key.get_secret_value() if qdrant.api_key else None,
-        collection=settings.collection,
-        timeout_s=qdrant.timeout_s,
-        tls_ca_file=qdrant.ca_file,
-        node_urls=qdrant.node_urls,
-        shards=qdrant.shards,
-        replication_factor=qdrant.replication_factor,
-        write_consistency_factor=qdrant.write_consistency_factor,
-        read_consistency=qdrant.read_consistency,
-        accept_lost_ratings_if_a_worker_dies=qdrant.accept_lost_ratings_if_a_worker_dies,
-        indexes=wanted_indexes(settings),
-    )
-
-
 def _surroundings(settings: Settings, stack: ExitStack) -> Surroundings:
     metrics, health = Metrics(), Health(settings.limits.step_timeout_s)
     if settings.http.port is not None:
@@ -267,7 +270,8 @@ def _handler(
         origin,
         rules.label(settings.ranking.preset),
         store.settings.epoch,
-        item_cards(settings.catalogue.titles),
+        recommender.catalogue,
+        settings.catalogue.fallback_title,
     )
     return Handler(door, states, recommender, lists, around.metrics, clock_ms)
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import structlog
 import typer
 
+from consumers.commands import catalogue, dead_letters, factors, topics
 from consumers.commands import config as config_commands
-from consumers.commands import dead_letters, factors, topics
 from consumers.commands.context import CommandContext, errors
 from consumers.commands.demo import demo_command
 from consumers.commands.dump import dump_command
@@ -59,6 +59,7 @@ app.command("dump")(dump_command)
 app.command("verify")(verify_command)
 app.command("rebuild")(rebuild_command)
 app.command("evaluate")(evaluate_command)
+app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(factors.app, name="factors")
 app.add_typer(topics.app, name="topics")

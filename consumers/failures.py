@@ -11,7 +11,7 @@ from consumers.records import GapError
 from consumers.settings_sources import SettingsError
 from consumers.tenure import StoreSupersededError
 from producers.broker_artifacts import BrokerError
-from producers.ratings import DeliveryError
+from producers.record_producer import DeliveryError
 from producers.sink import FencedError, SinkError
 from producers.tables import DatasetError
 from recommender.store import StoreError, StoreFullError, StoreMismatchError, StoreRestoredError

@@ -1,11 +1,11 @@
 """Ranked lists to output records."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from consumers.records import Record
+from recommender.catalogue import Catalogue
 from recommender.listing import RankedList
 from recommender.profile import UserState, mean_rating
 from schemas.decode import Decoded
@@ -18,22 +18,19 @@ _RATING_DIGITS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class ItemCard:
-    """What an item is called."""
-
-    title: str
-    genres: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ListWriter:
-    """Writes the records of `topic`: `ranking` is the label of the rules, `epoch` the store's generation."""
+    """Writes the records of `topic`: `ranking` is the label of the rules, `epoch` the store's generation.
+
+    Items are named as `catalogue` knows them when a list is written; `fallback_title`, with {item_id} for the id, names
+    those that it has no title of.
+    """
 
     topic: str
     origin: str
     ranking: str
     epoch: int
-    cards: Mapping[int, ItemCard] = field(default_factory=dict)
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    fallback_title: str | None = None
 
     def write(self, record: Record, decoded: Decoded, state: UserState, ranked: RankedList, now_ms: int) -> Message:
         """The record of a user's list; `record` and `decoded` are the event it answers to."""
@@ -83,13 +80,15 @@ class ListWriter:
             {"item_id": item, "score": score, "predicted_rating": rating, "support": support}
             for item, score, rating, support in zip(ranked.item, scores, ratings, ranked.support, strict=True)
         ]
-        if self.cards:
-            for place, item in zip(items, ranked.item, strict=True):
-                self._name(place, self.cards.get(item))
+        for place, item in zip(items, ranked.item, strict=True):
+            self._name(place, item)
         return items
 
-    @staticmethod
-    def _name(place: ListItem, card: ItemCard | None) -> None:
-        if card is not None:
-            place["title"] = card.title
-            place["genres"] = list(card.genres)
+    def _name(self, place: ListItem, item: int) -> None:
+        known = self.catalogue.get(item)
+        if known is not None and known.title is not None:
+            place["title"] = known.title
+        elif self.fallback_title is not None:
+            place["title"] = self.fallback_title.replace("{item_id}", str(item))
+        if known is not None and known.genres:
+            place["genres"] = list(known.genres)

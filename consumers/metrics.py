@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
+from consumers.catalogue_records import Refusal
 from schemas.reasons import REASONS, Reason
 
 MetricName = Literal[
@@ -26,6 +27,8 @@ MetricName = Literal[
     "tastestream_store_retries_total",
     "tastestream_producer_restarts_total",
     "tastestream_assigned_partitions",
+    "tastestream_catalogue_items",
+    "tastestream_catalogue_refused_total",
 ]
 VerifyMetricName = Literal[
     "tastestream_verify_users",
@@ -72,6 +75,11 @@ class Metrics:
         self._store_retries = self._counter("tastestream_store_retries_total", "Waits for a store that is away")
         self._restarts = self._counter("tastestream_producer_restarts_total", "Producers made anew after a failure")
         self._assigned = self._gauge("tastestream_assigned_partitions", "Partitions this worker holds")
+        items = self._gauge("tastestream_catalogue_items", "Items of the catalogue", "state")
+        self._items = {state: items.labels(state) for state in ("known", "removed")}
+        self._catalogue_refused = self._counter(
+            "tastestream_catalogue_refused_total", "Records of the catalogue that are left out", "reason"
+        )
 
     def batch(self, records: int) -> None:
         """A batch of this many records was read."""
@@ -131,6 +139,15 @@ class Metrics:
     def assigned(self, n: int) -> None:
         """The worker holds this many partitions."""
         self._assigned.set(n)
+
+    def catalogue_items(self, known: int, removed: int) -> None:
+        """The catalogue holds so many items, and remembers so many that were removed."""
+        self._items["known"].set(known)
+        self._items["removed"].set(removed)
+
+    def catalogue_refused(self, refusal: Refusal) -> None:
+        """A record of the catalogue was left out."""
+        self._catalogue_refused.labels(refusal).inc()
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""

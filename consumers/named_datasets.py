@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from consumers.titles import BUNDLED
 from producers.datasets import bundled_dataset, load_dataset
 from producers.synthetic import SyntheticPlan, synthetic_dataset
 from producers.tables import Dataset, DatasetError
 from schemas.scale import Scale
 
+BUNDLED = "bundled"
 SYNTHETIC = "synthetic"
 HELP = (
     "Folder, zip or CSV file; or `bundled` (MovieLens ml-latest-small, 100,836 ratings); or "

@@ -59,6 +59,13 @@ class Permission:
 
 def worker_permissions(settings: Settings) -> list[Permission]:
     """All that the Kafka user of these settings' workers needs, and nothing more."""
+    catalogue = settings.items_topic
+    readable = [] if catalogue is None else [Permission(ResourceType.TOPIC, catalogue, AclOperation.READ)]
+    return [*required_permissions(settings), *readable]
+
+
+def required_permissions(settings: Settings) -> list[Permission]:
+    """What a worker cannot start without: all but the catalogue, which it does without where it must."""
     outputs = (settings.recommendations_topic, settings.dead_letter_topic)
     topic = ResourceType.TOPIC
     return [
@@ -72,14 +79,14 @@ def worker_permissions(settings: Settings) -> list[Permission]:
 
 
 def check_permissions(settings: Settings) -> None:
-    """See that Kafka answers and lets these settings' user do what a worker does.
+    """See that Kafka answers and lets these settings' user do what a worker cannot do without.
 
     Raises:
         ClusterError: Kafka does not answer, or it refuses; names all that it refuses.
     """
     cluster = Cluster(settings.kafka.client_config(), settings.kafka.request_timeout_s)
     cluster.check_reachable()
-    check_permitted(cluster, worker_permissions(settings))
+    check_permitted(cluster, required_permissions(settings))
 
 
 def check_permitted(cluster: Cluster, needed: Sequence[Permission]) -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka.admin import ResourceType
 
-from consumers.app import check_cluster, open_store, server_options
+from consumers.app import check_cluster, open_store
 from consumers.cluster import Cluster, ClusterError
 from consumers.existing_store import current_name, store_exists, store_place
 from consumers.exit_codes import ExitCode
 from consumers.failures import exit_code_of
 from consumers.permissions import check_permissions
 from consumers.settings import Settings
+from consumers.settings_mapping import server_options
 from recommender.store import StoreBusyError, StoreFullError, StoreSettings
 
 if TYPE_CHECKING:

@@ -86,8 +86,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _require_legal_topic_names(self) -> Self:
-        for name in (*self.input_topics, self.recommendations_topic, self.dead_letter_topic):
-            check_topic_name(name)
+        for name in (*self.input_topics, self.recommendations_topic, self.dead_letter_topic, self.items_topic):
+            if name is not None:
+                check_topic_name(name)
         return self
 
     def prefixed(self, name: str) -> str:
@@ -108,6 +109,11 @@ class Settings(BaseSettings):
     def dead_letter_topic(self) -> str:
         """The topic of records that cannot be used."""
         return self.prefixed(self.topics.dead_letters)
+
+    @property
+    def items_topic(self) -> str | None:
+        """The topic of the catalogue; None: there is none."""
+        return None if self.topics.items is None else self.prefixed(self.topics.items)
 
     @property
     def group(self) -> str:

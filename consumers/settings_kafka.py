@@ -87,7 +87,12 @@ def check_topic_name(name: str) -> str:
     return name
 
 
+def _unless_off(value: Any) -> Any:
+    return None if value in ("", "off") else value
+
+
 TopicName = Annotated[str, AfterValidator(check_topic_name)]
+OptionalTopicName = Annotated[TopicName | None, BeforeValidator(_unless_off)]
 
 
 class KafkaSettings(Section):
@@ -175,6 +180,8 @@ class TopicSettings(Section):
     """Where lists go."""
     dead_letters: TopicName = "ratings.dlq"
     """Where records go that cannot be used."""
+    items: OptionalTopicName = "items"
+    """The catalogue: titles, genres, tags and links of items; "off": there is none."""
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 6
     """Partitions of a topic that is made."""
     replication_factor: Annotated[int, Field(ge=1, le=15)] = 1
@@ -186,7 +193,7 @@ class TopicSettings(Section):
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
-        names = [*self.ratings, self.recommendations, self.dead_letters]
+        names = [*self.ratings, self.recommendations, self.dead_letters, *([self.items] if self.items else [])]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"topic {twice[0]!r} is named twice: every topic has one purpose")
         if self.heartbeat_interval_ms >= self.session_timeout_ms:

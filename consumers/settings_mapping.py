@@ -1,4 +1,4 @@
-"""From settings to what the core and the wire take; pure."""
+"""From settings to what the core, the wire and a server take; pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,6 +8,7 @@ from consumers.dead_letter_limits import DeadLetterTolerance
 from consumers.settings import Settings
 from consumers.settings_ranking import RankingSettings
 from consumers.stores.payload_indexes import PayloadIndex, payload_indexes
+from consumers.stores.server_options import ServerOptions
 from recommender.profile import HistoryLimits
 from recommender.rules import PRESETS, RankingRules
 from recommender.standing_filters import NO_FILTERS
@@ -119,3 +120,22 @@ def history_limits(settings: Settings) -> HistoryLimits:
     """How much of a user is kept."""
     limits, averages = settings.limits, ranking_rules(settings).value.duplicates == "mean"
     return HistoryLimits(limits.history_max_entries, limits.seen_max_items, averages)
+
+
+def server_options(settings: Settings) -> ServerOptions:
+    """How to reach the Qdrant server."""
+    qdrant = settings.qdrant
+    return ServerOptions(
+        url=qdrant.url or "",
+        api_key=qdrant.api_key.get_secret_value() if qdrant.api_key else None,
+        collection=settings.collection,
+        timeout_s=qdrant.timeout_s,
+        tls_ca_file=qdrant.ca_file,
+        node_urls=qdrant.node_urls,
+        shards=qdrant.shards,
+        replication_factor=qdrant.replication_factor,
+        write_consistency_factor=qdrant.write_consistency_factor,
+        read_consistency=qdrant.read_consistency,
+        accept_lost_ratings_if_a_worker_dies=qdrant.accept_lost_ratings_if_a_worker_dies,
+        indexes=wanted_indexes(settings),
+    )

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from consumers.settings_section import SEPARATED_BY_COMMAS, Section
 from consumers.stores.payload_indexes import payload_indexes
-from schemas.decode import CatalogueKind
+from schemas.identity import CatalogueKind
 from schemas.scale import Scale
 
 
@@ -88,8 +88,8 @@ class CatalogueSettings(Section):
     """The highest rating."""
     refuse_unknown_fields: bool = False
     """Make an event with an unknown field a dead letter, instead of ignoring the field."""
-    titles: str | None = None
-    """A MovieLens dataset to take titles from (folder or zip), or "bundled"; none: lists without titles."""
+    fallback_title: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Title in lists of an item without one, {item_id} for its id, such as "Movie {item_id}"; none: no title."""
 
     @model_validator(mode="after")
     def _require_a_scale(self) -> Self:
@@ -124,6 +124,10 @@ class LimitSettings(Section):
     """Memory for the states of users who rate."""
     neighbour_cache_max_bytes: Annotated[int, Field(ge=0)] = 268_435_456
     """Memory for the histories of neighbours."""
+    catalogue_max_items: Annotated[int, Field(ge=1, le=100_000_000)] = 500_000
+    """Items of the catalogue that a worker keeps in memory, removed ones included; further ones have no titles."""
+    catalogue_load_timeout_s: Annotated[float, Field(ge=0.1, le=3_600)] = 60
+    """How long a worker reads the catalogue before it goes on with what it has; the rest follows between batches."""
     scan_slice_users: Annotated[int, Field(ge=1, le=100_000)] = 500
     """Stored users that are counted for popularity between two polls, when a worker starts."""
     rescan_interval_s: Annotated[float, Field(ge=1, le=86_400)] = 600

@@ -21,6 +21,8 @@ DEAD_LETTER_MAX_MESSAGE_BYTES = 67_108_864
 """Far above the input's, because that one is of packed records; brokers and readers take up to 100 MB by default."""
 _UNLIMITED = "-1"
 _DEAD_LETTER_RETENTION_MS = 30 * 86_400_000
+_REMOVAL_RETENTION_MS = 36_500 * 86_400_000
+"""A hundred years: a null of the catalogue must not be forgotten, or a removed item is back after a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,13 @@ class GroupSpec:
         }
 
 
-def topic_specs(inputs: Sequence[str], output: str, dead_letters: str, partitions: int) -> list[TopicSpec]:
-    """All topics: inputs kept for ever, so that state can be rebuilt; lists compacted; dead letters for 30 days."""
+def topic_specs(
+    inputs: Sequence[str], output: str, dead_letters: str, items: str | None, partitions: int
+) -> list[TopicSpec]:
+    """All topics: inputs kept for ever, so that state can be rebuilt; lists compacted; dead letters for 30 days.
+
+    The catalogue (None: there is none) is compacted and never forgets that an item was removed.
+    """
     kept = {
         "cleanup.policy": "delete",
         "retention.ms": _UNLIMITED,
@@ -62,10 +69,12 @@ def topic_specs(inputs: Sequence[str], output: str, dead_letters: str, partition
         "retention.ms": str(_DEAD_LETTER_RETENTION_MS),
         "max.message.bytes": str(DEAD_LETTER_MAX_MESSAGE_BYTES),
     }
+    catalogue = {"cleanup.policy": "compact", "delete.retention.ms": str(_REMOVAL_RETENTION_MS)}
     return [
         *(TopicSpec(name, partitions, kept) for name in inputs),
         TopicSpec(output, partitions, {"cleanup.policy": "compact"}),
         TopicSpec(dead_letters, partitions, refused),
+        *([] if items is None else [TopicSpec(items, partitions, catalogue)]),
     ]
 
 

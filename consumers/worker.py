@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from consumers.catalogue_table import CatalogueTable
 from consumers.exit_codes import ExitCode
 from consumers.handler import Handler
 from consumers.health import Health
@@ -87,6 +88,7 @@ class Parts:
     recommender: Recommender
     check_tenure: Callable[[], None] = lambda: None
     """Raises where the store is no longer the one to use; called at every step."""
+    catalogue: CatalogueTable | None = None
 
 
 class Worker:
@@ -113,6 +115,7 @@ class Worker:
         # While the group gives us partitions: the kernels, and a first look at the stored ratings, so that the first
         # list already knows what an average rating is.
         self._parts.recommender.warm_up()
+        self._load_catalogue()
         self._count_slice()
         while not self._around.stopping.is_set():
             self.step()
@@ -122,6 +125,8 @@ class Worker:
         self._around.watchdog.beat()
         self._parts.check_tenure()
         batch = self._parts.source.poll()
+        if self._parts.catalogue is not None:
+            self._parts.catalogue.follow()
         if batch.records:
             with self._around.metrics.timed("total"):
                 self._take(batch)
@@ -210,6 +215,14 @@ class Worker:
         self._parts.handler.drop_caches()
         if not self._around.stopping.is_set():
             self._parts.source.rewind()
+
+    def _load_catalogue(self) -> None:
+        def goes_on() -> bool:
+            self._around.alive()
+            return not self._around.stopping.is_set()
+
+        if self._parts.catalogue is not None:
+            self._parts.catalogue.load(goes_on)
 
     def _count_slice(self) -> None:
         recommender = self._parts.recommender

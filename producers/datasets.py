@@ -45,6 +45,25 @@ def bundled_dataset() -> Dataset:
         return load_dataset(path)
 
 
+def bundled_items() -> Items:
+    """The movies of that data set, without its ratings."""
+    with resources.as_file(resources.files("producers") / "data" / _BUNDLED) as path:
+        return load_items(path)
+
+
+def load_items(path: Path) -> Items:
+    """The movies of the MovieLens data set at `path`, a folder or its zip, without its ratings.
+
+    Raises:
+        DatasetError: nothing there, no form known here, or a line that cannot be used.
+    """
+    with open_folder(path) as folder:
+        for read in (csv_items, dat_items, tab_items):
+            if items := read(folder):
+                return items
+    raise DatasetError("no movies.csv, movies.dat or u.item in it: give a data set that has one", str(path))
+
+
 def load_dataset(path: Path, scale: Scale | None = None) -> Dataset:
     """The data set at `path`: a folder, its zip, or a CSV file; every rating must lie on `scale` where it is given.
 

@@ -3,62 +3,29 @@
     with RatingProducer("localhost:9092") as ratings:
         ratings.rate("42", 318, 4.5)
 
-Rules:
-
-- A record is judged by the worker's own decoder before it is queued: what is wrong is a `ValueError` here, not a dead
-  letter there.
-- Sending only queues. Whether the broker has it is known after `flush` or `close`, which raise `DeliveryError` if not.
-- Idempotent, acknowledged by all in-sync replicas, and in order per user.
+A record is judged by the worker's own decoder before it is queued: what is wrong is a `ValueError` here, not a dead
+letter there.
 """
 
-import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from pydantic import ValidationError
 
+from producers.record_producer import RecordProducer
 from schemas.decode import RawRecord, WireRules, decode_json
 from schemas.encode import event_message
 from schemas.events import AttributeValue, Event, Forgotten, ProfileChanged, Rated, Retracted
 
 DEFAULT_TOPIC = "ratings"
-FLUSH_TIMEOUT_S = 30.0
-ABANDON_TIMEOUT_S = 5.0
-"""How long `with` still tries to deliver when its body raised."""
-DELIVERY_TIMEOUT_MS = 120_000
-FAILURES_KEPT_MAX = 100
-_QUEUE_POLL_S = 0.1
-_OURS: dict[str, Any] = {"partitioner": "murmur2_random", "enable.idempotence": True, "acks": "all"}
-_DEFAULTS: dict[str, Any] = {"linger.ms": 0, "delivery.timeout.ms": DELIVERY_TIMEOUT_MS}
-_REFUSED = {*_OURS, "request.required.acks", "transactional.id", "bootstrap.servers", "metadata.broker.list"}
 
 Time = datetime | int | str
 """When something was rated: a datetime with its zone, epoch milliseconds, or RFC 3339 text."""
 
 
-@dataclass(frozen=True, slots=True)
-class FailedRecord:
-    """A record that the broker did not take, and why."""
-
-    key: bytes | None
-    value: bytes | None
-    error: str
-
-
-class DeliveryError(RuntimeError):
-    """Records that were queued and did not arrive; `records` holds the first `FAILURES_KEPT_MAX` of them."""
-
-    def __init__(self, message: str, records: tuple[FailedRecord, ...] = ()) -> None:
-        super().__init__(message)
-        self.records = records
-
-
-class RatingProducer:
+class RatingProducer(RecordProducer):
     """Sends what changes a user to the topic of ratings; one for all threads of a process is enough.
 
     `rules` are the deployment's (scale, kind of item ids); `settings` are further properties of librdkafka, such as
@@ -75,13 +42,8 @@ class RatingProducer:
         rules: WireRules | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        self._topic = topic
+        super().__init__(bootstrap_servers, topic, settings)
         self._rules = rules or WireRules()
-        self._failed: list[FailedRecord] = []
-        self._failed_count = 0
-        self._last_error = "none reported"
-        self._closed = False
-        self._client = _client({"bootstrap.servers": bootstrap_servers, "error_cb": self._heard}, settings or {})
 
     def rate(
         self, user: str | int, item: int | str, rating: float, rated_at: Time | None = None, event_id: str | None = None
@@ -131,90 +93,9 @@ class RatingProducer:
             ValueError: the worker would refuse it; nothing is queued.
             DeliveryError: the queue is full and records in it failed.
         """
-        message = event_message(self._topic, event)
+        message = event_message(self.topic, event)
         decode_json(RawRecord(message.key, message.value, time.time_ns() // 1_000_000), self._rules)
-        while not self._queued(message.key, message.value):
-            self._client.poll(_QUEUE_POLL_S)
-            self.check()
-        self._client.poll(0)
-
-    def check(self) -> None:
-        """Serve what the broker reported so far.
-
-        Raises:
-            DeliveryError: records failed since this was last raised.
-        """
-        self._client.poll(0)
-        if not self._failed_count:
-            return
-        failed, count = tuple(self._failed), self._failed_count
-        self._failed.clear()
-        self._failed_count = 0
-        first = failed[0]
-        message = (
-            f"{count} records did not reach {self._topic!r}; the first, {first.key!r}: {first.value!r}: {first.error}"
-        )
-        raise DeliveryError(message, failed)
-
-    def flush(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
-        """Wait until the broker has everything.
-
-        Raises:
-            DeliveryError: it refused records, or some are still queued after `timeout_s`.
-        """
-        waiting = self._client.flush(timeout_s)
-        self.check()
-        if waiting:
-            raise DeliveryError(
-                f"{waiting} records for {self._topic!r} still wait after {timeout_s:g} s: can the brokers be reached? "
-                f"The client's last error: {self._last_error}"
-            )
-
-    def close(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
-        """Flush, then let go of the connection; a second call does nothing.
-
-        Raises:
-            DeliveryError: as `flush`; what had not arrived is dropped.
-        """
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            self.flush(timeout_s)
-        finally:
-            self._client.purge()
-            self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.close()
-            return
-        try:
-            self.close(ABANDON_TIMEOUT_S)
-        except DeliveryError as failure:
-            error.add_note(str(failure))
-
-    def _queued(self, key: bytes | None, value: bytes | None) -> bool:
-        try:
-            self._client.produce(self._topic, value=value, key=key, on_delivery=self._delivered)
-        except BufferError:
-            return False
-        return True
-
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            return
-        self._failed_count += 1
-        if len(self._failed) < FAILURES_KEPT_MAX:
-            self._failed.append(FailedRecord(message.key(), message.value(), error.str()))
-
-    def _heard(self, error: KafkaError) -> None:
-        self._last_error = error.str()
+        self.queue(message)
 
 
 def _valid(model: type[Event], fields: dict[str, Any]) -> Event:
@@ -227,13 +108,3 @@ def _valid(model: type[Event], fields: dict[str, Any]) -> Event:
 
 def _plain(time_given: Time | None) -> int | str | None:
     return time_given.isoformat() if isinstance(time_given, datetime) else time_given
-
-
-def _client(own: dict[str, Any], settings: Mapping[str, Any]) -> Producer:
-    taken = sorted(_REFUSED & settings.keys())
-    if taken:
-        raise ValueError(f"settings: {taken[0]!r} is not free here: leave it out")
-    try:
-        return Producer(_DEFAULTS | {"logger": logging.getLogger(__name__)} | own | dict(settings) | _OURS)
-    except KafkaException as error:
-        raise ValueError(f"settings: {error.args[0].str()}") from None

@@ -58,9 +58,6 @@ class Catalogue:
         self._names: defaultdict[str, set[int]] = defaultdict(set)
         self._links: defaultdict[Link, set[int]] = defaultdict(set)
 
-    def __len__(self) -> int:
-        return len(self._items)
-
     @property
     def items(self) -> Mapping[int, CatalogueItem]:
         """The known items by dimension; not to be changed."""

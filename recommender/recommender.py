@@ -25,7 +25,10 @@ _DAY_MS = 86_400_000
 
 
 class Recommender:
-    """Ranks from what the store holds. Soft state only: dropping it costs time, never correctness."""
+    """Ranks from what the store holds. Soft state only: dropping it costs time, never correctness.
+
+    `catalogue` may change at any time: what it says counts from the next list on.
+    """
 
     def __init__(
         self,
@@ -36,7 +39,7 @@ class Recommender:
         catalogue: Catalogue | None = None,
     ) -> None:
         self._kernels = kernels or NumpyKernels()
-        self._catalogue = Catalogue() if catalogue is None else catalogue
+        self.catalogue = Catalogue() if catalogue is None else catalogue
         self._catalogue_version = 0
         self.index = ItemIndex()
         self.statistics = ItemStatistics(self.index)
@@ -46,7 +49,7 @@ class Recommender:
         self._rules = rules
         self._neighbourhood = Neighbourhood(store, rules, self.index, self.cache)
         self._ranker = Ranker(rules, self.index, self._kernels)
-        self._lister = Lister(self.index, self._kernels, self._ranker, self._catalogue)
+        self._lister = Lister(self.index, self._kernels, self._ranker, self.catalogue)
 
     def warm_up(self) -> None:
         """Do now what the first list would have to wait for."""
@@ -115,9 +118,9 @@ class Recommender:
 
     def _keep_up_with_the_catalogue(self) -> None:
         """What was removed from the catalogue leaves the lists."""
-        if self._catalogue_version != self._catalogue.version:
-            self._catalogue_version = self._catalogue.version
-            self._ranker.close(self.index.dense(self._catalogue.removed))
+        if self._catalogue_version != self.catalogue.version:
+            self._catalogue_version = self.catalogue.version
+            self._ranker.close(self.index.dense(self.catalogue.removed))
 
     def _ranked(
         self, question: Question, asking: Asking, found: Found, fetched: Mapping[int, NeighbourProfile]

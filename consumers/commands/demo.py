@@ -44,6 +44,7 @@ def demo_command(
     _end_in_order_on_sigterm()
     with _progress_bar(quiet=json) as bar, stage(folder, bar.say) as scene, _reader(scene) as reader:
         play = Play(scene, reader, events, bar.show)
+        play.name_items()
         caught_up = play.catch_up()
         freshness_ms = play.live()
         bar.hide()

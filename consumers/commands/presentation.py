@@ -1,19 +1,16 @@
 """How lists, histories and lengths of time look on a terminal. Titles are data: none is taken for markup."""
 
-from collections.abc import Mapping
 from itertools import islice
 
 from rich.table import Table
 from rich.text import Text
 
-from consumers.lists import ItemCard
+from recommender.catalogue import Catalogue
 from recommender.profile import History
 from schemas.recommendations import ListItem, RecommendationList
 from schemas.times import format_time
 
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
-
-Cards = Mapping[int, ItemCard]
 
 
 def length_text(length_ms: int) -> str:
@@ -24,27 +21,30 @@ def length_text(length_ms: int) -> str:
     return f"{length_ms} ms"
 
 
-def item_title(item: ListItem, cards: Cards) -> str:
-    """What an item is called: by its list, else by the cards, else by its id."""
-    if "title" in item:
-        return item["title"]
-    card = cards.get(item["item_id"]) if isinstance(item["item_id"], int) else None
-    return card.title if card is not None else f"item {item['item_id']}"
+def item_title(item: ListItem) -> str:
+    """What an item is called: by its list, else by its id."""
+    return item.get("title", f"item {item['item_id']}")
 
 
-def list_titles(value: RecommendationList, cards: Cards, top: int) -> list[str]:
+def known_title(catalogue: Catalogue, item: int) -> str:
+    """What an item is called: by the catalogue, else by its id."""
+    known = catalogue.get(item)
+    return f"item {item}" if known is None or known.title is None else known.title
+
+
+def list_titles(value: RecommendationList, top: int) -> list[str]:
     """The titles of the first items of a list."""
-    return [item_title(item, cards) for item in value["items"][:top]]
+    return [item_title(item) for item in value["items"][:top]]
 
 
-def list_table(value: RecommendationList, cards: Cards, top: int) -> Table:
+def list_table(value: RecommendationList, top: int) -> Table:
     """The first items of a list: title, genres, predicted rating, neighbours who rated it."""
     table = _table("", "title", "genres", "predicted", "rated by", "score")
     for place, item in enumerate(value["items"][:top], 1):
         table.add_row(
             str(place),
-            Text(item_title(item, cards)),
-            Text(" ".join(_genres(item, cards))),
+            Text(item_title(item)),
+            Text(" ".join(item.get("genres", []))),
             f"{item['predicted_rating']:.2f}",
             str(item["support"]),
             f"{item['score']:.3f}",
@@ -52,12 +52,12 @@ def list_table(value: RecommendationList, cards: Cards, top: int) -> Table:
     return table
 
 
-def history_table(history: History, cards: Cards, limit: int) -> Table:
+def history_table(history: History, catalogue: Catalogue, limit: int) -> Table:
     """The newest entries of a history: when, rating, title; a retraction has no rating."""
     table = _table("rated at", "rating", "title")
     for item, rating, at_ms in islice(newest_first(history), limit):
-        title = cards[item].title if item in cards else f"item {item}"
-        table.add_row(format_time(at_ms), "retracted" if rating is None else f"{rating:g}", Text(title))
+        shown = "retracted" if rating is None else f"{rating:g}"
+        table.add_row(format_time(at_ms), shown, Text(known_title(catalogue, item)))
     return table
 
 
@@ -71,13 +71,6 @@ def entries(history: History) -> list[tuple[int, float | None, int]]:
     # Only NaN differs from itself: JSON has no word for it, so a retraction is null there.
     ratings = [rating if rating == rating else None for rating in history.ratings.tolist()]  # noqa: PLR0124
     return list(zip(history.items.tolist(), ratings, history.rated_at.tolist(), strict=True))
-
-
-def _genres(item: ListItem, cards: Cards) -> list[str]:
-    if "genres" in item:
-        return item["genres"]
-    card = cards.get(item["item_id"]) if isinstance(item["item_id"], int) else None
-    return list(card.genres) if card is not None else []
 
 
 def _table(*columns: str) -> Table:

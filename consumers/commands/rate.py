@@ -11,7 +11,6 @@ from consumers.commands.presentation import list_table
 from consumers.input_topics import rating_producer
 from consumers.published_lists import AwaitedList, list_reader
 from consumers.settings import Settings
-from consumers.titles import item_cards
 from schemas.recommendations import RecommendationList
 
 WAIT_TIMEOUT_S = 30.0
@@ -49,7 +48,7 @@ def rate_command(  # noqa: PLR0913, PLR0917  # a command's options are its param
     else:
         console.print(f"sent to {topic}", markup=False, highlight=False)
         if value is not None:
-            console.print(list_table(value, item_cards(settings.catalogue.titles), SHOWN_ITEMS))
+            console.print(list_table(value, SHOWN_ITEMS))
 
 
 def _fields(settings: Settings, given: Fields) -> Fields:

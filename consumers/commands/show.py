@@ -6,11 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from consumers.app import check_cluster
+from consumers.catalogue_reading import read_catalogue
 from consumers.commands.context import Json, console, print_json, refuse, settings_of
-from consumers.commands.presentation import Cards, history_table, length_text, list_table, newest_first
+from consumers.commands.presentation import history_table, length_text, list_table, newest_first
 from consumers.published_lists import age_ms, current_list
-from consumers.titles import item_cards
 from consumers.user_reading import UserReading, read_user
+from recommender.catalogue import Catalogue
 from recommender.profile import UserState, mean_rating
 from schemas.recommendations import RecommendationList
 from schemas.times import format_time
@@ -30,12 +31,14 @@ def show_command(
     if reading.state.user_id is None:
         refuse(_why_nothing(user, reading))
     value = current_list(settings, user)
-    cards = item_cards(settings.catalogue.titles)
+    catalogue = read_catalogue(settings)
     if json:
-        print_json({**_document(reading.state, cards, history), "source": _source(reading), "list": _cut(value, top)})
+        print_json(
+            {**_document(reading.state, catalogue, history), "source": _source(reading), "list": _cut(value, top)}
+        )
     else:
-        _print_profile(reading, cards, history)
-        _print_list(value, cards, top)
+        _print_profile(reading, catalogue, history)
+        _print_list(value, top)
 
 
 def _why_nothing(user: str, reading: UserReading) -> str:
@@ -48,7 +51,7 @@ def _source(reading: UserReading) -> str:
     return "store" if reading.from_store else "topics"
 
 
-def _document(state: UserState, cards: Cards, limit: int) -> dict[str, Any]:
+def _document(state: UserState, catalogue: Catalogue, limit: int) -> dict[str, Any]:
     return {
         "user_id": state.user_id,
         "attributes": dict(state.attributes),
@@ -56,7 +59,7 @@ def _document(state: UserState, cards: Cards, limit: int) -> dict[str, Any]:
         "avg_rating": mean_rating(state.history),
         "history": [
             {"item_id": item, "rating": rating, "rated_at": format_time(at_ms)}
-            | ({"title": cards[item].title} if item in cards else {})
+            | ({"title": known.title} if (known := catalogue.get(item)) and known.title else {})
             for item, rating, at_ms in newest_first(state.history)[:limit]
         ],
         "seen": len(state.seen),
@@ -69,7 +72,7 @@ def _cut(value: RecommendationList | None, top: int) -> RecommendationList | Non
     return None if value is None else {**value, "items": value["items"][:top]}
 
 
-def _print_profile(reading: UserReading, cards: Cards, limit: int) -> None:
+def _print_profile(reading: UserReading, catalogue: Catalogue, limit: int) -> None:
     state, mean = reading.state, mean_rating(reading.state.history)
     attributes = ", ".join(f"{name} {value}" for name, value in state.attributes.items()) or "none"
     offsets = ", ".join(f"{source} at {offset}" for source, offset in sorted(state.offsets.items()))
@@ -83,10 +86,10 @@ def _print_profile(reading: UserReading, cards: Cards, limit: int) -> None:
     console.print("\n".join(lines), markup=False, highlight=False)
     if limit and len(state.history):
         console.print("\nhistory, newest first", style="bold")
-        console.print(history_table(state.history, cards, limit))
+        console.print(history_table(state.history, catalogue, limit))
 
 
-def _print_list(value: RecommendationList | None, cards: Cards, top: int) -> None:
+def _print_list(value: RecommendationList | None, top: int) -> None:
     if value is None:
         console.print("\nno list was published yet", style="bold")
         return
@@ -97,4 +100,4 @@ def _print_list(value: RecommendationList | None, cards: Cards, top: int) -> Non
         markup=False,
         highlight=False,
     )
-    console.print(list_table(value, cards, top))
+    console.print(list_table(value, top))

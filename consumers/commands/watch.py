@@ -13,10 +13,8 @@ from rich.text import Text
 
 from consumers.app import check_cluster
 from consumers.commands.context import console, errors, print_json, settings_of
-from consumers.commands.presentation import Cards, length_text, list_titles
+from consumers.commands.presentation import length_text, list_titles
 from consumers.published_lists import PublishedList, age_ms, freshness_ms, list_reader, new_lists
-from consumers.settings import Settings
-from consumers.titles import item_cards
 from schemas.recommendations import RecommendationList
 
 ROWS_MAX = 15
@@ -67,7 +65,7 @@ def watch_command(
     with suppress(KeyboardInterrupt), list_reader(settings) as reader:
         lists = watch.wanted(new_lists(reader.from_now_on()))
         errors.print(f"watching {settings.recommendations_topic}", style="dim", markup=False, highlight=False)
-        _print_lines(lists) if json else _show_table(settings, lists, top)
+        _print_lines(lists) if json else _show_table(lists, top)
 
 
 def _print_lines(lists: Lists) -> None:
@@ -76,8 +74,7 @@ def _print_lines(lists: Lists) -> None:
             print_json(published.value or {"user_id": published.user_id, "forgotten": True})
 
 
-def _show_table(settings: Settings, lists: Lists, top: int) -> None:
-    cards = item_cards(settings.catalogue.titles)
+def _show_table(lists: Lists, top: int) -> None:
     newest: dict[str, RecommendationList] = {}
     with Live(console=console, refresh_per_second=REFRESHES_PER_S) as live:
         for published in lists:
@@ -87,10 +84,10 @@ def _show_table(settings: Settings, lists: Lists, top: int) -> None:
                     newest[published.user_id] = published.value
                 for user_id in list(newest)[:-ROWS_MAX]:
                     del newest[user_id]
-            live.update(_table(list(newest.values())[::-1], cards, top))
+            live.update(_table(list(newest.values())[::-1], top))
 
 
-def _table(lists: list[RecommendationList], cards: Cards, top: int) -> Table:
+def _table(lists: list[RecommendationList], top: int) -> Table:
     now_ms = time.time_ns() // 1_000_000
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("user", "tier", f"first {top} titles", "age", "freshness"):
@@ -99,7 +96,7 @@ def _table(lists: list[RecommendationList], cards: Cards, top: int) -> Table:
         table.add_row(
             Text(value["user_id"]),
             value["tier"],
-            Text(" · ".join(list_titles(value, cards, top))),
+            Text(" · ".join(list_titles(value, top))),
             length_text(age_ms(value, now_ms)),
             _freshness(value),
         )

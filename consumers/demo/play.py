@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from consumers.app import open_store
+from consumers.catalogue_reading import item_producer
 from consumers.demo.audience import Audience
 from consumers.demo.stage import DemoError, Stage
 from consumers.demo.story import Telling
 from consumers.demo.verdict import SentRating, Verdict, compare
 from consumers.topic_reader import TopicReader
 from producers.datasets import bundled_dataset
+from producers.item_files import item_records
 from producers.ratings import RatingProducer
 from producers.tables import Dataset, time_order
 from schemas.recommendations import RecommendationList
@@ -50,6 +52,12 @@ class Play:
         live = min(LIVE_EVENTS_MAX, len(self._rows) // 5)
         self._bulk, self._live = self._rows[: len(self._rows) - live], self._rows[len(self._rows) - live :]
         self.audience = Audience(reader)
+
+    def name_items(self) -> None:
+        """Send what the data set says of its movies, so that lists have titles."""
+        with item_producer(self._stage.settings) as producer:
+            for item in item_records(self.dataset.items.values(), "integer", self.dataset.name):
+                producer.put(item)
 
     def catch_up(self) -> Catching:
         """Send all but the last ratings as fast as it goes; returns when their lists are readable."""

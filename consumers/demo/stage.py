@@ -156,7 +156,7 @@ def _settings(servers: str, namespace: str | None, place: Path) -> Settings:
         "instance": "demo",
         "kafka": {"bootstrap_servers": servers},
         "qdrant": {"edge_path": place / "store"},
-        "catalogue": {"titles": "bundled"},
+        "catalogue": {"fallback_title": "Movie {item_id}"},
         "ranking": {"list_length": LIST_LENGTH},
         # Three users of the data set have rated more than the default keeps, and here all is compared with all.
         "limits": {"history_max_entries": HISTORY_MAX_ENTRIES},

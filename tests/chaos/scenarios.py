@@ -18,7 +18,7 @@ from qdrant_double import QdrantDouble
 from rating_stream import Pace
 from trial import EXACTLY_ONCE, NO_DEDUPLICATION, Build, Ground, Record, Terms, Trial
 
-from consumers.app import server_options
+from consumers.settings_mapping import server_options
 from consumers.stores.server_connection import Connection
 
 URL_VARIABLE, KEY_VARIABLE = "QDRANT_URL", "QDRANT_API_KEY"

@@ -14,7 +14,7 @@ from service_process import PROGRAM, WAIT_S, clean_environment
 from topic_truth import committed_records, folded, updates
 
 from consumers.app import open_store
-from consumers.titles import BUNDLED
+from consumers.named_datasets import BUNDLED
 from producers.broker_config import free_ports
 from producers.synthetic import SyntheticPlan, synthetic_dataset
 from recommender.profile import UserState, mean_rating

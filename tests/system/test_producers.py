@@ -9,7 +9,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import TIMESTAMP_CREATE_TIME, NewTopic
 
 from producers.datasets import bundled_dataset
-from producers.ratings import DeliveryError, RatingProducer
+from producers.ratings import RatingProducer
+from producers.record_producer import DeliveryError
 from producers.replay import ReplayPlan, replay
 from producers.synthetic import SyntheticPlan, synthetic_dataset
 from producers.tables import time_order

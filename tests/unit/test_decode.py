@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.decode import CatalogueKind, Decoded, RawRecord, WireRules, decode_json, decoder_for
+from schemas.decode import Decoded, RawRecord, WireRules, decode_json, decoder_for
 from schemas.events import Rated
+from schemas.identity import CatalogueKind
 from schemas.reasons import REASONS, MalformedRecordError, Reason
 from schemas.scale import Scale
 

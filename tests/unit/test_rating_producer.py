@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from producers.ratings import DeliveryError, RatingProducer
+from producers.ratings import RatingProducer
+from producers.record_producer import DeliveryError
 from schemas.decode import WireRules
 from schemas.events import AttributeValue
 from schemas.scale import Scale

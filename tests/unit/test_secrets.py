@@ -13,11 +13,11 @@ import pytest
 from pydantic import SecretStr
 
 import consumers.permissions
-from consumers.app import server_options
 from consumers.cli import _ended
 from consumers.cluster import Cluster
 from consumers.exit_codes import ExitCode
 from consumers.settings import Settings, load_settings
+from consumers.settings_mapping import server_options
 from consumers.settings_sources import SettingsError, is_mapping, is_secret, setting_fields, variable_of
 from consumers.stores.server_connection import Connection
 from consumers.topic_reader import TopicReader

@@ -1,0 +1,57 @@
+"""How a catalogue is sent: the right key, the right partitioner, nothing that a worker would leave out.
+
+with ItemProducer("localhost:9092") as items:
+    items.put(Item(item_id=318, title="Shawshank Redemption, The (1994)", genres=["Crime", "Drama"]))
+    items.remove(42)
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from producers.record_producer import RecordProducer
+from schemas.decode import WireRules
+from schemas.encode import item_message, removed_item_message
+from schemas.items import Item, decode_item
+from schemas.messages import Message
+
+DEFAULT_TOPIC = "items"
+
+
+class ItemProducer(RecordProducer):
+    """Sends what items are to the topic of the catalogue; `rules` are the deployment's (kind of item ids).
+
+    Raises:
+        ValueError: a setting that librdkafka does not know, or that is not free here.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        topic: str = DEFAULT_TOPIC,
+        rules: WireRules | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(bootstrap_servers, topic, settings)
+        self._rules = rules or WireRules()
+
+    def put(self, item: Item) -> None:
+        """All that is known of an item, in place of what was known before.
+
+        Raises:
+            ValueError: the worker would refuse it; nothing is queued.
+            DeliveryError: the queue is full and records in it failed.
+        """
+        self._send(item_message(self.topic, item))
+
+    def remove(self, item_id: int | str) -> None:
+        """Take an item out of the catalogue, so that no list shows it.
+
+        Raises:
+            ValueError: the worker would refuse it; nothing is queued.
+            DeliveryError: the queue is full and records in it failed.
+        """
+        self._send(removed_item_message(self.topic, item_id))
+
+    def _send(self, message: Message) -> None:
+        decode_item(message.key, message.value, self._rules)
+        self.queue(message)
