@@ -1,22 +1,18 @@
-"""The catalogue: what is known of each item beside its ratings, kept in memory, found by number, title or link.
+"""The catalogue: what is known of each item beside its ratings, kept in memory, found by dimension, title or link.
 
 - An item that was never mentioned is unknown, and may be in lists; one that was removed is remembered, and may not.
 - `version` rises with every change, so that whatever is derived from the catalogue knows when it is stale.
 - Bounded: known and removed items together are at most `items_max`; what would exceed it is not taken.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from recommender.item_columns import ItemColumns
-from recommender.item_titles import asked_forms, title_forms
+from recommender.item_finder import ItemFinder
 from recommender.profile import Items
-
-Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +26,6 @@ class CatalogueItem:
     links: Mapping[str, str] = field(default_factory=dict)
 
 
-class Link(NamedTuple):
-    """An id elsewhere, written in the one way in which links are compared."""
-
-    kind: str
-    identity: str
-
-
-def canonical_link(kind: str, identity: str) -> Link:
-    """A link as it is compared: IMDb's ids come with "tt" and leading zeros, or without either."""
-    kind, identity = kind.strip().casefold(), identity.strip()
-    if kind == "imdb":
-        identity = identity.casefold().removeprefix("tt")
-    return Link(kind, identity.lstrip("0") or identity[-1:] if identity.isdecimal() else identity)
-
-
 class Catalogue:
     """Items by dimension."""
 
@@ -55,8 +36,7 @@ class Catalogue:
         self._items: dict[int, CatalogueItem] = {}
         self._removed: set[int] = set()
         self._removed_array: Items | None = None
-        self._names: defaultdict[str, set[int]] = defaultdict(set)
-        self._links: defaultdict[Link, set[int]] = defaultdict(set)
+        self._finder: ItemFinder | None = None
 
     @property
     def items(self) -> Mapping[int, CatalogueItem]:
@@ -102,13 +82,21 @@ class Catalogue:
 
     def titled(self, title: str) -> list[int]:
         """The items of this title, ascending: those of exactly this title, or else all that it may mean."""
-        found: set[int] = set().union(*(self._names.get(form, ()) for form in asked_forms(title)))
-        exact = {item for item in found if self._items[item].title == title}
-        return sorted(exact or found)
+        found = self._found.titled(title)
+        return [item for item in found if self._items[item].title == title] or found
 
     def linked(self, kind: str, identity: str) -> list[int]:
         """The items of this id elsewhere, such as ("imdb", "tt0111161"), ascending."""
-        return sorted(self._links.get(canonical_link(kind, identity), ()))
+        return self._found.linked(kind, identity)
+
+    @property
+    def _found(self) -> ItemFinder:
+        if self._finder is None:
+            # Whoever never asks by title or link pays for neither time nor memory.
+            self._finder = ItemFinder()
+            for item, known in self._items.items():
+                self._finder.put(item, known.title, known.links)
+        return self._finder
 
     def _has_room(self, item: int) -> bool:
         known = item in self._items or item in self._removed
@@ -120,24 +108,13 @@ class Catalogue:
             self._removed_array = None
 
     def _index(self, item: int, known: CatalogueItem) -> None:
-        for form in title_forms(known.title) if known.title else ():
-            self._names[form].add(item)
-        for kind, identity in known.links.items():
-            self._links[canonical_link(kind, identity)].add(item)
         self.columns.put(item, known.genres, known.tags, known.year)
+        if self._finder is not None:
+            self._finder.put(item, known.title, known.links)
 
     def _unindex(self, item: int, known: CatalogueItem | None) -> None:
         if known is None:
             return
-        for form in title_forms(known.title) if known.title else ():
-            _discard(self._names, form, item)
-        for kind, identity in known.links.items():
-            _discard(self._links, canonical_link(kind, identity), item)
         self.columns.remove(item, known.genres, known.tags)
-
-
-def _discard(table: dict[Key, set[int]], key: Key, item: int) -> None:
-    found = table[key]
-    found.discard(item)
-    if not found:
-        del table[key]
+        if self._finder is not None:
+            self._finder.remove(item, known.title, known.links)

@@ -22,7 +22,7 @@ def title_forms(title: str) -> frozenset[str]:
     names = {bare, _joined(_ASIDE.sub(" ", bare)), *(_ALIAS.sub("", aside) for aside in _ASIDE.findall(bare))}
     names |= {_article_first(name) for name in names}
     names.discard("")
-    return frozenset({folded} | names | ({f"{name} ({year[1]})" for name in names} if year else set()))
+    return frozenset(({folded} - {""}) | names | ({f"{name} ({year[1]})" for name in names} if year else set()))
 
 
 def asked_forms(title: str) -> frozenset[str]:

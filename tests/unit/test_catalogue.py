@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.catalogue import Catalogue, CatalogueItem, canonical_link
+from recommender.catalogue import Catalogue, CatalogueItem
 from recommender.item_filters import ItemFilter
+from recommender.item_finder import canonical_link
 
 MATRIX = CatalogueItem(
     "Matrix, The (1999)", ("Action", "Sci-Fi"), ("hacking",), 1999, {"imdb": "0133093", "tmdb": "603"}
