@@ -14,8 +14,9 @@ from service_process import PROGRAM, WAIT_S, clean_environment
 from topic_truth import committed_records, folded, updates
 
 from consumers.app import open_store
-from consumers.named_datasets import BUNDLED
+from consumers.catalogue_reading import item_producer
 from producers.broker_config import free_ports
+from producers.item_files import read_bundled_items
 from producers.synthetic import SyntheticPlan, synthetic_dataset
 from recommender.profile import UserState, mean_rating
 from schemas.events import Event, Forgotten, ProfileChanged, Rated, Retracted
@@ -96,9 +97,12 @@ class Operator:
 
 @pytest.fixture
 def operator(broker: str, topic_prefix: str, tmp_path: Path) -> Iterator[Operator]:
-    """An operator of a deployment with topics, and titles for its lists."""
-    with Deployment(broker, topic_prefix, tmp_path, catalogue__titles=BUNDLED) as deployment:
+    """An operator of a deployment with topics, and a catalogue for its lists."""
+    with Deployment(broker, topic_prefix, tmp_path) as deployment:
         made = Operator(deployment.make_topics(), tmp_path)
+        with item_producer(deployment.settings) as producer:
+            for item in read_bundled_items():
+                producer.put(item)
         yield made
         made.end()
 

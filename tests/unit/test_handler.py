@@ -12,10 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from consumers.dead_letter_limits import DeadLetterLimits, DeadLetterTolerance, TooManyDeadLettersError
 from consumers.handler import Door, Handler
-from consumers.lists import ItemCard, ListWriter
+from consumers.lists import ListWriter
 from consumers.metrics import Metrics
 from consumers.records import Batch, Record
 from consumers.user_states import StateRules, UserStates
+from recommender.catalogue import CatalogueItem
 from recommender.memory_store import MemoryStore
 from recommender.profile import NEW_USER, HistoryLimits, Rate, Update, fold
 from recommender.recommender import Recommender
@@ -31,7 +32,6 @@ SETTINGS = StoreSettings("integer", 0.5, 5.0, RULES.value.fingerprint, epoch=7)
 NOW_MS = 1_700_000_000_000
 RATED_MS = 1_600_000_000_000
 LISTS, DEAD = "recommendations", "ratings.dlq"
-CARDS = {2: ItemCard("Two", ("Drama", "War"))}
 
 
 class FlakyStore(MemoryStore):
@@ -72,6 +72,8 @@ class Rig:
     metrics: Metrics = field(default_factory=Metrics)
     limits: DeadLetterLimits = field(default_factory=DeadLetterLimits)
     dead_letter_max_bytes: int | None = None
+    fallback_title: str | None = None
+    offset: int = 0
     recommender: Recommender = field(init=False)
     handler: Handler = field(init=False)
 
@@ -79,7 +81,10 @@ class Rig:
         states = UserStates(self.store, StateRules(RULES.value, HistoryLimits(), 1 << 20), "writer")
         self.recommender = Recommender(self.store, RULES, 1 << 20)
         self.recommender.scan_slice(1_000)
-        lists = ListWriter(LISTS, "/tests", RULES.label(), SETTINGS.epoch, CARDS)
+        self.recommender.catalogue.put(2, CatalogueItem("Two", ("Drama", "War")))
+        lists = ListWriter(
+            LISTS, "/tests", RULES.label(), SETTINGS.epoch, self.recommender.catalogue, self.fallback_title
+        )
         door = Door(decoder_for("json"), WireRules(), DEAD, "/tests", self.dead_letter_max_bytes, self.limits)
         self.handler = Handler(door, states, self.recommender, lists, self.metrics, lambda: NOW_MS)
 
@@ -411,6 +416,32 @@ def test_a_list_says_what_it_was_made_of() -> None:
     assert items.keys() == {2, 3}
     assert (items[2]["title"], items[2]["genres"], items[2]["support"]) == ("Two", ["Drama", "War"], 1)
     assert "title" not in items[3]
+
+
+def titles(rig: Rig) -> dict[int | str, str | None]:
+    """Rates once more, and returns the titles of the list that answers."""
+    rig.handle([event(0, "v", item_id=1), event(1, "v", item_id=2), event(2, "v", item_id=3)])
+    rig.offset += 1
+    (message,) = rig.handle([event(10 + rig.offset, item_id=1)])
+    return {item["item_id"]: item.get("title") for item in value_of(message)["items"]}
+
+
+def test_a_list_is_named_as_the_catalogue_is_when_it_is_written() -> None:
+    """Law: a changed title is in the next list, and what the catalogue lost is named no more, nor listed."""
+    rig = Rig()
+    assert titles(rig) == {2: "Two", 3: None}
+    rig.recommender.catalogue.put(2, CatalogueItem("Two, again"))
+    rig.recommender.catalogue.put(3, CatalogueItem(genres=("War",)))
+    assert titles(rig) == {2: "Two, again", 3: None}
+    rig.recommender.catalogue.remove(2)
+    assert titles(rig) == {3: None}
+    rig.recommender.catalogue.put(2, CatalogueItem("Back"))
+    assert titles(rig) == {2: "Back", 3: None}
+
+
+def test_an_item_without_a_title_is_called_as_the_deployment_says() -> None:
+    """Law: the fallback names what has no title, and nothing else."""
+    assert titles(Rig(fallback_title="Movie {item_id}")) == {2: "Two", 3: "Movie 3"}
 
 
 def test_a_list_is_made_from_the_state_after_the_whole_batch() -> None:

@@ -32,7 +32,7 @@ def check(cluster: FakeCluster, needed: Sequence[Permission] | None = None) -> N
 
 
 def test_the_list_is_short_and_in_the_namespace() -> None:
-    """Two permissions on each topic, one on the group, one on ids that begin with it; all under their real names."""
+    """Two permissions on each topic but that of items, one on group and ids each; all under their real names."""
     rows = [permission.row() for permission in worker_permissions(Settings(namespace="blue"))]
     assert [" ".join(row) for row in rows] == [
         "topic literal blue.ratings Read",
@@ -43,6 +43,7 @@ def test_the_list_is_short_and_in_the_namespace() -> None:
         "topic literal blue.ratings.dlq DescribeConfigs",
         "group literal blue.tastestream Read",
         "transactional id prefixed blue.tastestream. Write",
+        "topic literal blue.items Read",
     ]
 
 

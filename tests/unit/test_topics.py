@@ -21,7 +21,7 @@ from consumers.topics import (
 )
 from schemas.dead_letters import HEADROOM_BYTES
 
-SPECS = topic_specs(["ratings", "more"], "lists", "dead", 6)
+SPECS = topic_specs(["ratings", "more"], "lists", "dead", "items", 6)
 GROUP = GroupSpec("workers", 10_000, 1_000)
 
 
@@ -95,6 +95,13 @@ def test_of_the_lists_the_newest_is_kept() -> None:
     assert SPECS[2] == TopicSpec("lists", 6, {"cleanup.policy": "compact"})
 
 
+def test_the_catalogue_is_compacted_and_never_forgets_a_removal() -> None:
+    """Law: after years a null still says that an item was removed; where there is no catalogue there is no topic."""
+    assert SPECS[4].config["cleanup.policy"] == "compact"
+    assert int(SPECS[4].config["delete.retention.ms"]) > 10 * 365 * 86_400_000
+    assert [spec.name for spec in topic_specs(["ratings"], "lists", "dead", None, 6)] == ["ratings", "lists", "dead"]
+
+
 def test_the_largest_input_fits_into_a_dead_letter() -> None:
     """Law: the topics that we make pass our own check."""
     topics = found(*SPECS)
@@ -116,7 +123,7 @@ def test_topics_as_specified_differ_in_nothing() -> None:
 
 def test_every_difference_is_a_sentence() -> None:
     """Law: what is missing, another partition count and another or no value of a setting are each named."""
-    topics = found(*SPECS[1:3])
+    topics = found(*SPECS[1:3], SPECS[4])
     topics["more"] = as_specified(SPECS[1], partitions=4)
     topics["lists"] = Topic("lists", "an-id", 6, {"cleanup.policy": "delete"})
     topics["dead"] = Topic("dead", "an-id", 6, {**SPECS[3].config, "retention.ms": "1"})
