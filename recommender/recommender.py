@@ -145,7 +145,7 @@ class Recommender:
 
     def _cold(self, asking: Asking, rated: History) -> Asking:
         length = min(asking.rules.list_length, asking.rules.cold_list_length or asking.rules.list_length)
-        likes = liked_genres(rated, self._catalogue)
+        likes = liked_genres(rated, self.catalogue)
         return asking._replace(rules=replace(asking.rules, list_length=length), likes=likes)
 
     def _tallied(
