@@ -111,11 +111,12 @@ class CatalogueTable:
         return self._without(found.error.str()) if found.error is not None else list(found.partitions)
 
     def _without(self, why: str) -> list[int]:
+        topic = self._options.topic
         log.warning(
             "there is no catalogue until the next start: lists have no titles, removed items are not left out",
-            topic=self._options.topic,
+            topic=topic,
             why=why,
-            what_to_do="`tastestream topics create` makes the topic, `topics.items = off` does without",
+            what_to_do=f"make it (`tastestream topics create`), allow Read on topic {topic!r}, or set topics.items=off",
         )
         return []
 

@@ -26,7 +26,7 @@ from consumers.app import service
 from consumers.cluster import ClusterError
 from consumers.exit_codes import ExitCode
 from consumers.offsets import SourceError
-from consumers.permissions import Permission, check_permissions, worker_permissions
+from consumers.permissions import Permission, check_permissions, required_permissions, worker_permissions
 from consumers.settings import Settings
 from producers.sink import SinkError
 from schemas.events import Rated
@@ -158,7 +158,7 @@ def test_plain_text_to_a_tls_listener(guarded: GuardedBroker, deployment: Deploy
     assert "speaks PLAINTEXT (kafka.security_protocol)" in said
 
 
-LISTED = [str(permission) for permission in worker_permissions(Settings())]
+LISTED = [str(permission) for permission in required_permissions(Settings())]
 
 
 @pytest.mark.parametrize("which", LISTED)
@@ -166,7 +166,7 @@ def test_each_listed_permission_is_needed(
     guarded: GuardedBroker, deployment: Deployment, user: str, which: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without it the look before the start refuses, and names it; and were there no such look, Kafka itself would."""
-    needed = worker_permissions(deployment.settings)
+    needed = required_permissions(deployment.settings)
     missing = needed[LISTED.index(which)]
     guarded.allow(user, [permission for permission in needed if permission is not missing])
     settings = deployment.settings_with(**guarded.by_password(SCRAM, user, PASSWORD), http__port="off")
@@ -203,9 +203,19 @@ def test_a_transactional_id_that_is_forbidden(guarded: GuardedBroker, deployment
 def test_nothing_is_allowed(guarded: GuardedBroker, deployment: Deployment, user: str) -> None:
     """All that is missing is said at once."""
     said = refusal(deployment.worker(**guarded.by_password(SCRAM, user, PASSWORD)).start())
-    for permission in worker_permissions(deployment.settings):
+    for permission in required_permissions(deployment.settings):
         assert str(permission) in said or permission.kind is ResourceType.TRANSACTIONAL_ID
     assert_untouched(deployment)
+
+
+def test_a_catalogue_that_may_not_be_read(guarded: GuardedBroker, deployment: Deployment, user: str) -> None:
+    """The worker does without, as it did before there was one, and says what to allow."""
+    guarded.allow(user, required_permissions(deployment.settings))
+    worker = deployment.worker(**guarded.by_password(SCRAM, user, PASSWORD)).start()
+    deployment.await_lag(0, worker)
+    (told,) = [line for line in worker.stderr.splitlines() if "there is no catalogue" in line]
+    assert f"Read on topic '{deployment.settings.items_topic}'" in told
+    assert worker.stop() == 0
 
 
 TAKEN_AWAY: dict[str, Callable[[Settings], Permission]] = {
