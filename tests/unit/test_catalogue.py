@@ -211,3 +211,30 @@ def test_a_filter_that_nothing_can_pass_is_refused(given: dict[str, object], rea
     """A contradiction is an error that says which, not an empty list."""
     with pytest.raises(ValueError, match=reason):
         ItemFilter(**given)  # type: ignore[arg-type]  # what a request may hold
+
+
+TITLES = st.sampled_from(["Heat (1995)", "Heat", "Matrix, The (1999)", "The Matrix", None])
+IMDB = st.sampled_from(["tt0000001", "1", "2"])
+
+
+@given(st.lists(st.tuples(ITEMS, st.none() | st.tuples(TITLES, IMDB)), max_size=12))
+def test_what_changes_after_the_first_search_is_found_as_if_it_had_always_been_so(
+    changes: list[tuple[int, tuple[str | None, str] | None]],
+) -> None:
+    """The index that a first search makes is kept up with every change: a search finds what a new catalogue would."""
+    kept, last = Catalogue(), dict[int, CatalogueItem]()
+    assert kept.titled("Heat") == kept.linked("imdb", "1") == []
+    for item, what in changes:
+        if what is None:
+            kept.remove(item)
+            last.pop(item, None)
+        else:
+            last[item] = CatalogueItem(what[0], links={"imdb": what[1]})
+            kept.put(item, last[item])
+    fresh = Catalogue()
+    for item, known in last.items():
+        fresh.put(item, known)
+    for title in ("Heat", "heat (1995)", "the matrix"):
+        assert kept.titled(title) == fresh.titled(title)
+    for identity in ("1", "2"):
+        assert kept.linked("imdb", identity) == fresh.linked("imdb", identity)
