@@ -4,6 +4,7 @@ Each is a `System` of `evaluation`: it recommends, then learns, one event at a t
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -43,9 +44,11 @@ class _Seen:
         """The items of the greatest positive scores (by dense number) that the user has not seen, ties by item."""
         open_ = scores.copy()
         open_[self.of(user_id)] = 0.0
-        items = self.index.items
-        order = np.lexsort((items, -open_))[:LIST_LENGTH]
-        return Assessment(items[order[open_[order] > 0]].tolist())
+        # Whatever is not among the greatest, or as great as the least of them, need not be sorted.
+        least = np.partition(open_, -LIST_LENGTH)[-LIST_LENGTH] if len(open_) > LIST_LENGTH else 0.0
+        found = np.flatnonzero((open_ >= least) & (open_ > 0))
+        items = self.index.items[found]
+        return Assessment(items[np.lexsort((items, -open_[found]))[:LIST_LENGTH]].tolist())
 
 
 class Popularity:
@@ -59,12 +62,13 @@ class Popularity:
         """See `System.assess`."""
         return self._seen.best(user_id, self._counts[: len(self._seen.index)])
 
-    def learn(self, event: RatedEvent) -> None:
+    def learn(self, events: Sequence[RatedEvent]) -> None:
         """See `System.learn`."""
-        dense = int(self._seen.add(event)[0])
-        if dense == len(self._counts):
-            self._counts = np.concatenate((self._counts, np.zeros(len(self._counts))))
-        self._counts[dense] += 1
+        for event in events:
+            dense = int(self._seen.add(event)[0])
+            if dense == len(self._counts):
+                self._counts = np.concatenate((self._counts, np.zeros(len(self._counts))))
+            self._counts[dense] += 1
 
 
 class RecentPopularity:
@@ -79,9 +83,10 @@ class RecentPopularity:
         """See `System.assess`."""
         return self._seen.best(user_id, self._trend.of(np.arange(len(self._seen.index), dtype=np.int32), self._life))
 
-    def learn(self, event: RatedEvent) -> None:
+    def learn(self, events: Sequence[RatedEvent]) -> None:
         """See `System.learn`."""
-        self._trend.count(self._seen.add(event), np.array([event.at_ms]), 1)
+        for event in events:
+            self._trend.count(self._seen.add(event), np.array([event.at_ms]), 1)
 
 
 class ItemKnn:
@@ -108,12 +113,13 @@ class ItemKnn:
         np.add.at(scores, self._near[recent].ravel(), (weights[:, None] * self._similarity[recent]).ravel())
         return self._seen.best(user_id, scores)
 
-    def learn(self, event: RatedEvent) -> None:
+    def learn(self, events: Sequence[RatedEvent]) -> None:
         """See `System.learn`."""
-        self._seen.add(event)
-        self._learnt += 1
-        if self._learnt % self._every == 0:
-            self._train()
+        for event in events:
+            self._seen.add(event)
+            self._learnt += 1
+            if self._learnt % self._every == 0:
+                self._train()
 
     def _train(self) -> None:
         items = len(self._seen.index)

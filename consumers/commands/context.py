@@ -1,10 +1,10 @@
 """What every command shares: the configuration file, and how results and settings are read and printed."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, Protocol
 
 import orjson
 import typer
@@ -70,9 +70,16 @@ class _SpeedColumn(ProgressColumn):
         return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
 
 
+class ProgressReport(Protocol):
+    """Tells how much is done, of how much (None: not known), and what is being done where that changes."""
+
+    def __call__(self, done: int, total: int | None, doing: str | None = None, /) -> None:
+        """Show it."""
+
+
 @contextmanager
-def progress_bar(description: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on standard error, where that is a terminal; call what it gives with done, and total (None: not known)."""
+def progress_bar(description: str) -> Iterator[ProgressReport]:
+    """A bar on standard error, where that is a terminal, moved by what this gives."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -84,7 +91,8 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int | None], None]
     with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as progress:
         task = progress.add_task(description, total=None)
 
-        def report(done: int, total: int | None) -> None:
-            progress.update(task, completed=done, total=total)
+        def report(done: int, total: int | None, doing: str | None = None, /) -> None:
+            shown = f"{description}: {doing}" if doing else description
+            progress.update(task, completed=done, total=total, description=shown)
 
         yield report

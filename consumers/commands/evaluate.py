@@ -1,94 +1,114 @@
 """`tastestream evaluate`: how good the lists are, through the service's own path, beside what others do."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from consumers.commands.context import Json, console, print_json, progress_bar, settings_of
-from consumers.evaluation import BASELINES, VARIANTS, Evaluation, EvaluationPlan, StoreKind, document, run_evaluation
+from consumers.commands.evaluation_table import print_evaluations
+from consumers.commands.option_group import with_options
+from consumers.evaluation import BASELINES, RANKINGS, Evaluation, EvaluationPlan, run_evaluation
+from consumers.evaluation_document import document
+from consumers.evaluation_plot import FORMATS, PlotError, check_plot, write_plot
 from consumers.named_datasets import HELP, named_dataset
-from recommender.evaluation import HitRate, Report
+from consumers.service_system import StoreKind
+from schemas.scale import Scale
 
-_NO_ERROR = " " * len(" ±0.0000")
-_RATES: dict[str, Callable[[Report], HitRate]] = {
-    "HR@10 warm": lambda report: report.warm,
-    "HR@10 liked": lambda report: report.liked,
-    "HR@10 cold": lambda report: report.cold,
-}
-_FIGURES: dict[str, Callable[[Report], float | None]] = {
-    "nDCG@10 warm": lambda report: report.warm.ndcg,
-    "MRR@10 warm": lambda report: report.warm.mrr,
-    "MAE": lambda report: report.errors.mae,
-    "RMSE": lambda report: report.errors.rmse,
-    "coverage": lambda report: report.variety.coverage,
-    "diversity": lambda report: report.variety.diversity,
-    "novelty (bits)": lambda report: report.variety.novelty,
-}
+_Names = list[str] | None
 
 
-def _known(kind: str, names: list[str], known: dict[str, object]) -> list[str]:
-    for name in names:
-        if name not in known:
-            raise typer.BadParameter(f"{name!r} is none of {', '.join(known)}", param_hint=f"--{kind}")
-    return names
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions:
+    """What may be typed after `tastestream evaluate`."""
 
-
-def evaluate_command(
-    context: typer.Context,
-    dataset: Annotated[str, typer.Argument(help=HELP)],
-    events: Annotated[int | None, typer.Option("--events", min=1, help="Take only the first ratings.")] = None,
-    variant: Annotated[
-        list[str] | None, typer.Option("--variant", help=f"{', '.join(VARIANTS)}; repeatable. Default: default.")
-    ] = None,
+    datasets: Annotated[list[str], typer.Argument(metavar="DATASET", help=f"{HELP} Several: one after the other.")]
+    preset: Annotated[
+        _Names, typer.Option("--preset", help=f"{', '.join(RANKINGS)}; repeatable. Default: `ranking.preset`.")
+    ] = None
     baseline: Annotated[
-        list[str] | None, typer.Option("--baseline", help=f"Beside it: {', '.join(BASELINES)}; repeatable.")
-    ] = None,
+        _Names,
+        typer.Option("--baseline", help=f"{', '.join(BASELINES)}; repeatable. Default: all, where no preset is named."),
+    ] = None
+    events: Annotated[int | None, typer.Option("--events", min=1, help="Take only the first ratings.")] = None
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, help="So many ratings are learnt at a time, after the lists for all.")
+    ] = 1
+    scale: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--scale", metavar="MIN MAX", help="Lowest and highest rating of the files. Default: as found."),
+    ] = None
     store: Annotated[
         StoreKind, typer.Option("--store", help="The engine, in a temporary folder; or the exact store, slow.")
-    ] = "edge",
-    json: Json = False,
-) -> None:
+    ] = "edge"
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help=f"Draw warm HR@10 over time into this file ({', '.join(FORMATS)}).")
+    ] = None
+    json: Json = False
+
+    def systems(self, configured: str) -> list[str]:
+        """What to evaluate, each once: presets, or else the configured one; then baselines."""
+        _check_known("preset", self.preset, RANKINGS)
+        _check_known("baseline", self.baseline, BASELINES)
+        beside = list(BASELINES) if self.preset is None and self.baseline is None else self.baseline
+        return list(dict.fromkeys([*(self.preset or [configured]), *(beside or [])]))
+
+    def told_scale(self) -> Scale | None:
+        """The scale that was typed."""
+        try:
+            return Scale(*self.scale) if self.scale else None
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--scale") from error
+
+    def check_plot(self) -> None:
+        """See that the picture can be drawn, before minutes of work."""
+        try:
+            if self.plot is not None:
+                check_plot(self.plot)
+        except PlotError as error:
+            raise typer.BadParameter(str(error), param_hint="--plot") from error
+
+
+def _evaluate(context: typer.Context, options: EvaluateOptions) -> None:
     """Measures of the first ten, prequentially: each rating is asked for before it is learnt, in time order.
 
     Warm: users with 5 ratings or more; liked: of those, ratings of 4 stars or more; cold: users with 1 to 4 ratings.
-    Rates have their standard error, clustered by user.
+    The first system is compared with each other one, rating by rating. JSON is one line for each data set.
     """
-    variants = _known("variant", variant or ["default"], dict(VARIANTS))
-    names = [*variants, *_known("baseline", baseline or [], dict(BASELINES))]
-    data, settings = named_dataset(dataset), settings_of(context)
-    evaluations = []
-    for name in names:
-        with progress_bar(name) as report:
-            evaluations.append(run_evaluation(EvaluationPlan(data, settings, events, name, store), report))
-    if json:
-        print_json(document(evaluations))
-        return
-    console.print(evaluation_table(evaluations))
-    first = evaluations[0]
-    console.print(
-        f"{first.report.events:,} ratings of {first.items:,} items by {first.users:,} users of "
-        f"{first.dataset}, in {sum(evaluation.seconds for evaluation in evaluations):.0f} s",
-        markup=False,
-        highlight=False,
-    )
+    settings = settings_of(context)
+    systems, scale = options.systems(settings.ranking.preset), options.told_scale()
+    options.check_plot()
+    found = []
+    for data in [named_dataset(name, scale) for name in options.datasets]:
+        plans = [EvaluationPlan(data, settings, options.events, name, options.store, options.batch) for name in systems]
+        found.append(evaluated(plans))
+        if options.json:
+            print_json(document(found[-1]))
+        else:
+            print_evaluations(found[-1], console)
+    if options.plot is not None:
+        write_plot(options.plot, found)
 
 
-def evaluation_table(evaluations: list[Evaluation]) -> Table:
-    """A column per evaluation of the same ratings; rates with their standard error, clustered by user."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("measure")
-    for column in ("n", *(evaluation.variant for evaluation in evaluations)):
-        table.add_column(column, justify="right", no_wrap=True)
-    reports = [evaluation.report for evaluation in evaluations]
-    for name, measure in _RATES.items():
-        found = [measure(report) for report in reports]
-        table.add_row(name, f"{found[0].events:,}", *(f"{hits.rate:.4f} ±{hits.standard_error:.4f}" for hits in found))
-    for name, figure in _FIGURES.items():
-        table.add_row(name, "", *(_cell(figure(report)) for report in reports))
-    return table
+evaluate_command = with_options(_evaluate, EvaluateOptions)
 
 
-def _cell(value: float | None) -> str:
-    return ("–" if value is None else f"{value:.4f}") + _NO_ERROR
+def evaluated(plans: list[EvaluationPlan]) -> list[Evaluation]:
+    """Run plans for the same ratings, one after the other, under one bar."""
+    ran: list[Evaluation] = []
+    with progress_bar(plans[0].dataset.name) as report:
+        for plan in plans:
+
+            def on_batch(done: int, total: int, plan: EvaluationPlan = plan) -> None:
+                report(len(ran) * total + done, len(plans) * total, plan.system)
+
+            ran.append(run_evaluation(plan, on_batch))
+    return ran
+
+
+def _check_known(kind: str, names: _Names, known: Iterable[str]) -> None:
+    for name in names or []:
+        if name not in known:
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(known)}", param_hint=f"--{kind}")

@@ -14,12 +14,15 @@ import platform
 import sys
 from pathlib import Path
 
-from consumers.commands.context import console, progress_bar
-from consumers.commands.evaluate import evaluation_table
-from consumers.evaluation import Evaluation, EvaluationPlan, document, run_evaluation
+from consumers.commands.context import console
+from consumers.commands.evaluate import evaluated
+from consumers.commands.evaluation_table import print_evaluations
+from consumers.evaluation import Evaluation, EvaluationPlan
+from consumers.evaluation_document import document
 from consumers.settings import Settings
 from producers.datasets import bundled_dataset
 from producers.synthetic import SyntheticPlan, synthetic_dataset
+from producers.tables import Dataset
 from recommender.trend import HALF_LIVES_DAYS
 
 WARM_MIN = 0.090
@@ -28,7 +31,8 @@ COLD_MIN = 0.30
 WARM_WITHOUT_POSITION_MAX = 0.080
 RESULT = Path("build/quality.json")
 FASHION = SyntheticPlan(users=400, items=600, mean_ratings_per_user=25, fashion_strength=6.0)
-RECENT = tuple(f"popular-{days}d" for days in HALF_LIVES_DAYS)
+PARTS = ("default", "default-no-trend", "default-no-position", "item-knn")
+MIXED = ("default", "default-no-trend", *(f"popular-{days}d" for days in HALF_LIVES_DAYS))
 
 
 def main() -> int:
@@ -36,23 +40,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Hit rates of the ranking; exits 1 when they miss their marks.")
     parser.add_argument("--events", type=int, help="only the first ratings, which are not judged")
     events = parser.parse_args().events
-    evaluations = [_evaluated(events, variant) for variant in ("default", "no-trend", "no-position", "item-knn")]
-    fashion = [_evaluated(events, variant, FASHION) for variant in ("default", "no-trend", *RECENT)]
+    evaluations = _evaluated(bundled_dataset(), events, PARTS)
+    fashion = _evaluated(synthetic_dataset(FASHION), events, MIXED)
     missed = [] if events else [*_missed(*evaluations), *_missed_fashion(*fashion)]
     _write(evaluations, fashion, missed)
     for some in (evaluations, fashion):
-        console.print(f"\n{some[0].dataset}", markup=False, highlight=False)
-        console.print(evaluation_table(some))
+        print_evaluations(some, console)
     for line in missed:
         console.print(line, style="red", markup=False)
     return 1 if missed else 0
 
 
-def _evaluated(events: int | None, variant: str, invented: SyntheticPlan | None = None) -> Evaluation:
-    dataset = synthetic_dataset(invented) if invented else bundled_dataset()
-    plan = EvaluationPlan(dataset, Settings(), events, variant)
-    with progress_bar(variant) as report:
-        return run_evaluation(plan, report)
+def _evaluated(dataset: Dataset, events: int | None, systems: tuple[str, ...]) -> list[Evaluation]:
+    return evaluated([EvaluationPlan(dataset, Settings(), events, system) for system in systems])
 
 
 def _missed(default: Evaluation, no_trend: Evaluation, no_position: Evaluation, knn: Evaluation) -> list[str]:
@@ -76,7 +76,7 @@ def _missed_fashion(default: Evaluation, no_trend: Evaluation, *recent: Evaluati
     """Where taste and fashion both count, the mix has to be better than either alone."""
     warm = default.report.warm.rate
     return [
-        f"on a stream that follows fashion {other.variant} reaches {other.report.warm.rate:.4f}, the default {warm:.4f}"
+        f"on a stream that follows fashion {other.system} reaches {other.report.warm.rate:.4f}, the default {warm:.4f}"
         for other in (no_trend, *recent)
         if warm <= other.report.warm.rate
     ]

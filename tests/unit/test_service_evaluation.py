@@ -1,20 +1,32 @@
 """The evaluation of the service's own path: what it asks, what it learns, and on which scale."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from consumers.evaluation import BASELINES, VARIANTS, Evaluation, EvaluationPlan, document, run_evaluation
+from consumers.evaluation import BASELINES, RANKINGS, REDUCED, Evaluation, EvaluationPlan, run_evaluation
+from consumers.evaluation_document import document
+from consumers.service_system import service_system
 from consumers.settings import Settings
 from producers.synthetic import SyntheticPlan, synthetic_dataset
 from producers.tables import Dataset, IdColumn, Ratings
+from recommender.evaluation import RatedEvent
+from recommender.measures import paired_z
 from schemas.scale import Scale
 
 DATASET = synthetic_dataset(SyntheticPlan(users=25, items=40, mean_ratings_per_user=10))
 
 
-def evaluated(dataset: Dataset = DATASET, variant: str = "default") -> Evaluation:
-    plan = EvaluationPlan(dataset, Settings(), None, variant, store="memory")
+def evaluated(dataset: Dataset = DATASET, system: str = "default", batch_events: int = 1) -> Evaluation:
+    plan = EvaluationPlan(dataset, Settings(), None, system, "memory", batch_events)
     return run_evaluation(plan, lambda _done, _total: None)
+
+
+def figures_of(evaluation: Evaluation) -> dict[str, Any]:
+    """Its figures as JSON carries them, without how long it took."""
+    (found,) = document([evaluation])["results"].values()
+    return {name: value for name, value in found.items() if name != "seconds"}
 
 
 def changed(item: IdColumn, rating: np.ndarray[tuple[int], np.dtype[np.float64]], scale: Scale) -> Dataset:
@@ -36,9 +48,8 @@ def test_names_of_items_do_not_matter() -> None:
     """Ids that are text are numbered; in the order of the numbers they were, the hits are the same."""
     names = np.array([f"film {item:05d}" for item in DATASET.ratings.item.tolist()], object)
     named = evaluated(changed(names, DATASET.ratings.rating, Scale()))
-    found, plain = (document([one])["results"]["default"] for one in (named, evaluated()))
     # The renamed items have no genres, so there is no diversity.
-    assert found == {**plain, "diversity": None}
+    assert figures_of(named) == {**figures_of(evaluated()), "diversity": None, "se_diversity": None}
     assert named.items == evaluated().items
 
 
@@ -59,28 +70,58 @@ def test_a_part_is_the_beginning() -> None:
     assert (report.events, told) == (50, [(number, 50) for number in range(1, 51)])
 
 
-@pytest.mark.parametrize("variant", ["no-position", "no-trend"])
-def test_every_part_of_the_ranking_counts(variant: str) -> None:
+@pytest.mark.parametrize("system", REDUCED)
+def test_every_part_of_the_ranking_counts(system: str) -> None:
     """Without it the results differ, on a stream that follows fashion."""
     fashion = synthetic_dataset(
         SyntheticPlan(users=60, items=80, mean_ratings_per_user=12, fashion_strength=10, popularity_exponent=0.2)
     )
-    found = document([evaluated(fashion), evaluated(fashion, variant)])["results"]
-    assert found["default"] != found[variant]
+    assert figures_of(evaluated(fashion)) != figures_of(evaluated(fashion, system))
 
 
-@pytest.mark.parametrize("variant", [*VARIANTS, *BASELINES])
-def test_all_are_measured_on_the_same_events(variant: str) -> None:
+@pytest.mark.parametrize("system", [*RANKINGS, *BASELINES])
+def test_all_are_measured_on_the_same_events(system: str) -> None:
     """Whatever is evaluated, the same ratings are asked for, and no list shows what its user has rated."""
-    report, other = evaluated(variant=variant).report, evaluated().report
+    report, other = evaluated(system=system).report, evaluated().report
     counts = [(found.events, found.warm.events, found.liked.events, found.cold.events) for found in (report, other)]
     assert counts[0] == counts[1]
-    assert report.cold.hits > 0
+    assert report.cold.hit.total > 0
 
 
 def test_predictions_are_measured_for_every_rating() -> None:
     """Also of items that are not in the list; a baseline that predicts nothing has no error."""
     report = evaluated().report
     assert report.errors.events == report.warm.events + report.cold.events
-    assert 0 < (report.errors.mae or 0) <= (report.errors.rmse or 0) < 4.5
-    assert evaluated(variant="popular").report.errors.mae is None
+    assert 0 < (report.errors.absolute.mean or 0) <= (report.errors.rmse or 0) < 4.5
+    assert evaluated(system="popular").report.errors.rmse is None
+
+
+@pytest.mark.parametrize("system", ["default", "popular-30d", "item-knn"])
+def test_a_batch_of_everything_knows_nobody(system: str) -> None:
+    """All lists are from before the first rating, when there is nothing to show; the same ratings are measured."""
+    whole, plain = evaluated(system=system, batch_events=len(DATASET.ratings)), evaluated(system=system)
+    assert whole.report.warm.events == plain.report.warm.events
+    assert (whole.report.warm.hit.total, whole.report.cold.hit.total) == (0, 0)
+    assert document([whole])["batch"] == len(DATASET.ratings)
+
+
+def test_a_batch_is_learnt_whole() -> None:
+    """After it the store holds what it holds when events come one by one: a last list of all is the same."""
+    plan = EvaluationPlan(DATASET, Settings(), store="memory")
+    events = [RatedEvent(str(user), int(item), rating, rating, at) for user, item, rating, at in plan.ratings().rows()]
+    found = []
+    for size in (1, 7, len(events)):
+        with service_system(plan.own_settings(), plan.rules(), "memory") as system:
+            for begin in range(0, len(events), size):
+                system.learn(events[begin : begin + size])
+            users = {event.user_id: system.states.load([event.user_id], [])[event.user_id] for event in events}
+            found.append({user_id: (state.count, state.history.items.tolist()) for user_id, state in users.items()})
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_comparison_is_of_the_first_with_each_other_one() -> None:
+    """`paired_z` says how far the first is ahead, and is nowhere else to be had than from two systems."""
+    first, other = evaluated(), evaluated(system="popular")
+    results = document([first, other, first])["results"]
+    assert results["popular"]["paired_z"] == pytest.approx(paired_z(first.report, other.report), abs=1e-5)
+    assert results["default"]["paired_z"] is None
