@@ -27,12 +27,12 @@ def _recent(half_life_days: int, _events: int) -> System:
     return RecentPopularity(half_life_days)
 
 
-REDUCED: dict[str, tuple[str, dict[str, Any]]] = {
+VARIATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "default-no-position": ("default", {"position_floor": 1.0}),
     "default-no-trend": ("default", {"tuning_every_lists": 0}),
 }
-"""Presets without one of their parts, to see what it is worth: of which, and what that changes in its rules."""
-RANKINGS = (*PRESETS, *REDUCED)
+"""Presets with a part changed or left out, to see what it is worth: of which, and the rules that differ."""
+RANKINGS = (*PRESETS, *VARIATIONS)
 """Every ranking of ours, by name."""
 BASELINES: dict[str, Callable[[int], System]] = {
     "popular": lambda _: Popularity(),
@@ -65,14 +65,14 @@ class EvaluationPlan:
         scale = self.dataset.scale
         on_scale = {"item_ids": "integer", "scale_min": scale.minimum, "scale_max": scale.maximum}
         catalogue = self.settings.catalogue.model_copy(update=on_scale)
-        preset = REDUCED[self.system][0] if self.system in REDUCED else self.system
+        preset = VARIATIONS[self.system][0] if self.system in VARIATIONS else self.system
         ranking = self.settings.ranking.model_copy(update={"preset": preset, "list_length": LIST_LENGTH})
         return self.settings.model_copy(update={"catalogue": catalogue, "ranking": ranking})
 
     def rules(self) -> RankingRules:
         """The ranking to evaluate."""
         rules = ranking_rules(self.own_settings())
-        return replace(rules, **REDUCED[self.system][1]) if self.system in REDUCED else rules
+        return replace(rules, **VARIATIONS[self.system][1]) if self.system in VARIATIONS else rules
 
 
 @dataclass(frozen=True, slots=True)

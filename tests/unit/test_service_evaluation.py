@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from consumers.evaluation import BASELINES, RANKINGS, REDUCED, Evaluation, EvaluationPlan, run_evaluation
+from consumers.evaluation import BASELINES, RANKINGS, VARIATIONS, Evaluation, EvaluationPlan, run_evaluation
 from consumers.evaluation_document import document
 from consumers.service_system import service_system
 from consumers.settings import Settings
@@ -70,7 +70,7 @@ def test_a_part_is_the_beginning() -> None:
     assert (report.events, told) == (50, [(number, 50) for number in range(1, 51)])
 
 
-@pytest.mark.parametrize("system", REDUCED)
+@pytest.mark.parametrize("system", VARIATIONS)
 def test_every_part_of_the_ranking_counts(system: str) -> None:
     """Without it the results differ, on a stream that follows fashion."""
     fashion = synthetic_dataset(
