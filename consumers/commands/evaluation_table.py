@@ -68,10 +68,10 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> No
     if Measurement.get(console, unbounded, whole).maximum <= console.width:
         console.print(whole)
     else:
-        console.print(_table(evaluations, _HITS))
-        console.print(_table(evaluations, _REST))
+        console.print(_table(evaluations, _HITS), "", _table(evaluations, _REST), sep="\n")
     for line in _legend(evaluations):
         console.print(line, style="dim", markup=False, highlight=False)
+    console.print()
 
 
 def _table(evaluations: Sequence[Evaluation], columns: Sequence[_Column]) -> Table:
