@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from consumers.settings import Settings
 from consumers.settings_mapping import ranking_rules
 from producers.tables import Dataset, Ratings, time_order
 from recommender.baselines import ItemKnn, Popularity, RecentPopularity
+from recommender.catalogue import Catalogue, CatalogueItem
 from recommender.evaluation import LIST_LENGTH, RatedEvent, System, evaluate
 from recommender.measures import Report
 from recommender.rules import PRESETS, RankingRules
@@ -42,6 +43,19 @@ BASELINES: dict[str, Callable[[int], System]] = {
 """What others do, by name, for so many events."""
 
 
+class Moments(NamedTuple):
+    """Mean and standard deviation (n − 1) of ratings, on their own scale; 1 where they do not deviate."""
+
+    mean: float
+    deviation: float
+
+
+def moments_of(ratings: Ratings) -> Moments:
+    """Of all ratings, repeated ones included; there is at least one."""
+    deviation = float(np.std(ratings.rating, ddof=1)) if len(ratings) > 1 else 0.0
+    return Moments(float(np.mean(ratings.rating)), deviation or 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class EvaluationPlan:
     """What to evaluate: the first `events` ratings (None: all), by a ranking or a baseline, `batch_events` at a time.
@@ -61,12 +75,18 @@ class EvaluationPlan:
         return time_order(self.dataset.ratings).take(slice(self.events))
 
     def own_settings(self) -> Settings:
-        """The settings with the ranking's preset, on the data set's scale, with lists as long as the measure looks."""
-        scale = self.dataset.scale
+        """The settings with the ranking's preset, on the data set's scale, with lists as long as the measure looks.
+
+        Where z-scores need the mean and deviation of all ratings and the settings have none, they are the data set's.
+        """
+        scale, moments = self.dataset.scale, moments_of(self.ratings())
         on_scale = {"item_ids": "integer", "scale_min": scale.minimum, "scale_max": scale.maximum}
         catalogue = self.settings.catalogue.model_copy(update=on_scale)
         preset = VARIATIONS[self.system][0] if self.system in VARIATIONS else self.system
-        ranking = self.settings.ranking.model_copy(update={"preset": preset, "list_length": LIST_LENGTH})
+        changes: dict[str, Any] = {"preset": preset, "list_length": LIST_LENGTH}
+        if self.settings.ranking.global_mean is None:
+            changes |= {"global_mean": moments.mean, "global_deviation": moments.deviation}
+        ranking = self.settings.ranking.model_copy(update=changes)
         return self.settings.model_copy(update={"catalogue": catalogue, "ranking": ranking})
 
     def rules(self) -> RankingRules:
@@ -84,6 +104,7 @@ class Evaluation:
     batch_events: int
     users: int
     items: int
+    moments: Moments
     report: Report
     seconds: float
 
@@ -96,26 +117,30 @@ def run_evaluation(plan: EvaluationPlan, on_batch: Callable[[int, int], None]) -
     """
     ratings = plan.ratings()
     items = _dimensions(ratings.item)
+    catalogue = _catalogue(plan.dataset, ratings, items)
+    kinds = {item: frozenset(known.genres) for item, known in catalogue.items.items() if known.genres}
     begun = time.monotonic()
-    with _system(plan, len(ratings)) as system:
-        report = evaluate(
-            system,
-            _events(ratings, items, plan),
-            lambda found: on_batch(found.events, len(ratings)),
-            _kinds(plan.dataset, ratings, items),
-            plan.batch_events,
-        )
-    seconds = time.monotonic() - begun
-    users = len(set(ratings.user.tolist()))
-    return Evaluation(plan.dataset.name, plan.system, plan.batch_events, users, len(np.unique(items)), report, seconds)
+    with _system(plan, len(ratings), catalogue) as system:
+        events = _events(ratings, items, plan)
+        report = evaluate(system, events, lambda at: on_batch(at.events, len(ratings)), kinds, plan.batch_events)
+    return Evaluation(
+        dataset=plan.dataset.name,
+        system=plan.system,
+        batch_events=plan.batch_events,
+        users=len(set(ratings.user.tolist())),
+        items=len(np.unique(items)),
+        moments=moments_of(ratings),
+        report=report,
+        seconds=time.monotonic() - begun,
+    )
 
 
 @contextmanager
-def _system(plan: EvaluationPlan, events: int) -> Iterator[System]:
+def _system(plan: EvaluationPlan, events: int, catalogue: Catalogue) -> Iterator[System]:
     if plan.system in BASELINES:
         yield BASELINES[plan.system](events)
         return
-    with service_system(plan.own_settings(), plan.rules(), plan.store) as system:
+    with service_system(plan.own_settings(), plan.rules(), plan.store, catalogue) as system:
         yield system
 
 
@@ -125,11 +150,14 @@ def _events(ratings: Ratings, items: NDArray[np.int64], plan: EvaluationPlan) ->
         yield RatedEvent(str(user), item, rating, rating * slope + intercept, at_ms)
 
 
-def _kinds(dataset: Dataset, ratings: Ratings, items: NDArray[np.int64]) -> dict[int, frozenset[str]]:
-    """The genres of each item that has any, by dimension."""
-    known = {item: frozenset(card.genres) for item, card in dataset.items.items() if card.genres}
-    pairs = zip(items.tolist(), ratings.item.tolist(), strict=True)
-    return {dimension: known[item] for dimension, item in pairs if item in known}
+def _catalogue(dataset: Dataset, ratings: Ratings, items: NDArray[np.int64]) -> Catalogue:
+    """What the data set says of the rated items, by dimension."""
+    known = dict(zip(items.tolist(), ratings.item.tolist(), strict=True))
+    catalogue = Catalogue(len(known))
+    for dimension, item in known.items():
+        if (told := dataset.items.get(item)) is not None:
+            catalogue.put(dimension, CatalogueItem(told.title, told.genres, told.tags, told.year))
+    return catalogue
 
 
 def _dimensions(items: NDArray[Any]) -> NDArray[np.int64]:

@@ -18,6 +18,8 @@ def document(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         "users": first.users,
         "items": first.items,
         "batch": first.batch_events,
+        "global_mean": _rounded(first.moments.mean),
+        "global_deviation": _rounded(first.moments.deviation),
         "results": {
             evaluation.system: {
                 **figures(evaluation.report),

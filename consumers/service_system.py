@@ -14,6 +14,7 @@ from consumers.settings import Settings
 from consumers.settings_mapping import history_limits, store_settings
 from consumers.stores.edge import EdgeStore
 from consumers.user_states import StateRules, UserStates
+from recommender.catalogue import Catalogue
 from recommender.evaluation import Assessment, RatedEvent
 from recommender.memory_store import MemoryStore
 from recommender.profile import Rate, Update
@@ -30,19 +31,21 @@ StoreKind = Literal["edge", "memory"]
 
 
 @contextmanager
-def service_system(settings: Settings, rules: RankingRules, store: StoreKind) -> Iterator["ServiceSystem"]:
+def service_system(
+    settings: Settings, rules: RankingRules, store: StoreKind, catalogue: Catalogue | None = None
+) -> Iterator["ServiceSystem"]:
     """The service over an empty store, which is gone afterwards; `memory` is the exact one, and slow.
 
     Raises:
         StoreError: the store cannot be made.
     """
     if store == "memory":
-        yield ServiceSystem(MemoryStore(store_settings(settings)), settings, rules)
+        yield ServiceSystem(MemoryStore(store_settings(settings)), settings, rules, catalogue)
         return
     with tempfile.TemporaryDirectory(prefix="tastestream-evaluation-") as folder:
         edge = EdgeStore(Path(folder), store_settings(settings), settings.qdrant.edge_disk_reserve_bytes)
         try:
-            yield ServiceSystem(edge, settings, rules)
+            yield ServiceSystem(edge, settings, rules, catalogue)
         finally:
             edge.close()
 
@@ -50,11 +53,13 @@ def service_system(settings: Settings, rules: RankingRules, store: StoreKind) ->
 class ServiceSystem:
     """States and ranking over a store, a `System` of `recommender.evaluation`."""
 
-    def __init__(self, store: Store, settings: Settings, rules: RankingRules) -> None:
+    def __init__(
+        self, store: Store, settings: Settings, rules: RankingRules, catalogue: Catalogue | None = None
+    ) -> None:
         limits = settings.limits
         state_rules = StateRules(rules.value, history_limits(settings), limits.own_cache_max_bytes)
         self.states = UserStates(store, state_rules, writer="evaluation")
-        self.recommender = Recommender(store, rules, limits.neighbour_cache_max_bytes, RankingKernels())
+        self.recommender = Recommender(store, rules, limits.neighbour_cache_max_bytes, RankingKernels(), catalogue)
         self._store = store
         self._offset = 0
         while self.recommender.scan_slice(_SCAN_USERS):

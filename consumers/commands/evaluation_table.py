@@ -97,6 +97,9 @@ def _legend(evaluations: Sequence[Evaluation]) -> list[str]:
         f"{what}, in {sum(evaluation.seconds for evaluation in evaluations):.0f} s",
         f"{warm}; {liked}; {cold}; ±: standard error, clustered by user",
     ]
+    if any(evaluation.system == "article" for evaluation in evaluations):
+        mean, deviation = first.moments
+        lines.append(f"article: ranking.global_mean {mean:.5f}, ranking.global_deviation {deviation:.5f}")
     if len(evaluations) > 1:
         lines.append(f"ahead by z: McNemar's, warm ratings that only {first.system} hit against those that it missed")
     return lines

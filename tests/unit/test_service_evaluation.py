@@ -1,5 +1,6 @@
 """The evaluation of the service's own path: what it asks, what it learns, and on which scale."""
 
+import statistics
 from typing import Any
 
 import numpy as np
@@ -125,3 +126,24 @@ def test_a_comparison_is_of_the_first_with_each_other_one() -> None:
     results = document([first, other, first])["results"]
     assert results["popular"]["paired_z"] == pytest.approx(paired_z(first.report, other.report), abs=1e-5)
     assert results["default"]["paired_z"] is None
+
+
+def test_z_scores_are_by_the_ratings_that_are_evaluated() -> None:
+    """Mean and deviation (n − 1) of the first ratings, unless the settings have others; the document says them."""
+    plan = EvaluationPlan(DATASET, Settings(), 100, "article", "memory")
+    ratings = plan.ratings().rating.tolist()
+    rule = plan.rules().value
+    assert (rule.centre, rule.spread) == pytest.approx((statistics.mean(ratings), statistics.stdev(ratings)))
+    told = document([run_evaluation(plan, lambda _done, _total: None)])
+    assert (told["global_mean"], told["global_deviation"]) == pytest.approx((rule.centre, rule.spread), abs=1e-5)
+    own = Settings(ranking={"preset": "article", "global_mean": 3.0, "global_deviation": 0.5})
+    rule = EvaluationPlan(DATASET, own, 100, "article", "memory").rules().value
+    assert (rule.centre, rule.spread) == (3.0, 0.5)
+
+
+def test_genres_reach_the_ranking() -> None:
+    """`tutorial` mixes popularity within liked genres into cold lists: without genres these are others."""
+    bare = Dataset("bare", DATASET.ratings, DATASET.scale)
+    with_genres, without = evaluated(system="tutorial"), evaluated(bare, "tutorial")
+    assert with_genres.report.cold.hit.total != without.report.cold.hit.total
+    assert with_genres.report.warm.hit.total == without.report.warm.hit.total
