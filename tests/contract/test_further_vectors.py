@@ -12,14 +12,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdrant_double import QdrantDouble
 from sample_states import insert, sample_state, vector, write
-from store_places import SETTINGS, NewPlace, Place
+from store_places import SETTINGS, EdgePlace, NewPlace, Place
 
+from consumers.stores.edge import EdgeStore
 from consumers.stores.generations import visitor
 from consumers.stores.server import ServerStore
 from consumers.stores.server_options import ServerOptions
 from recommender.filters import OneOf, UserFilter
 from recommender.memory_store import MemoryStore
-from recommender.store import NeighbourQuery, Neighbours, Store, StoreError, StoreMismatchError, UserWrite, point_id
+from recommender.store import (
+    NeighbourQuery,
+    Neighbours,
+    Store,
+    StoreError,
+    StoreMismatchError,
+    StoreUnavailableError,
+    UserWrite,
+    point_id,
+)
 from recommender.vector import DenseVector, SparseVector, Vector, VectorSpec
 
 MAIN = vector({1: 1.0})
@@ -177,6 +187,36 @@ def test_an_answer_that_is_lost_while_a_vector_is_added_does_no_harm(tmp_path: P
     with QdrantDouble(tmp_path) as double:
         double.fail_next("CreateVectorName", "lost_answer")
         store = ServerStore(ServerOptions(f"http://127.0.0.1:{double.port}", "users"), WITH_FURTHER)
+        assert store.settings.further == FURTHER
+        store.close()
+
+
+def test_a_start_that_ends_before_the_vector_is_noted_is_made_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Edge, where the shard has the vector and the settings do not know it yet, the next start finds it there."""
+    place = EdgePlace(tmp_path / "edge")
+    write(place.open(), user("old"))
+    place.shut()
+    with monkeypatch.context() as crash:
+        crash.setattr(EdgeStore, "_write_settings", lambda _: (_ for _ in ()).throw(StoreError("power is gone")))
+        with pytest.raises(StoreError, match="power is gone"):
+            place.open(WITH_FURTHER)
+    store = place.open(WITH_FURTHER)
+    write(store, user("new", 2, content=dense(1, 0, 0)))
+    assert place.reopen().settings.further == FURTHER
+    place.remove()
+
+
+def test_a_server_that_does_not_take_the_note_finds_the_vector_at_the_next_start(tmp_path: Path) -> None:
+    """The vector was added, its note was refused: starting again is enough."""
+    with QdrantDouble(tmp_path) as double:
+        options = ServerOptions(f"http://127.0.0.1:{double.port}", "users")
+        ServerStore(options, SETTINGS).close()
+        double.fail_next("UpdateBatch", "unavailable")
+        with pytest.raises(StoreUnavailableError):
+            ServerStore(options, WITH_FURTHER)
+        store = ServerStore(options, WITH_FURTHER)
         assert store.settings.further == FURTHER
         store.close()
 
