@@ -31,6 +31,7 @@ def _recent(half_life_days: int, _events: int) -> System:
 VARIATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "default-no-position": ("default", {"position_floor": 1.0}),
     "default-no-trend": ("default", {"tuning_every_lists": 0}),
+    **{f"default-diversity-{share}": ("default", {"diversity": share}) for share in (0.1, 0.3, 0.5)},
 }
 """Presets with a part changed or left out, to see what it is worth: of which, and the rules that differ."""
 RANKINGS = (*PRESETS, *VARIATIONS)

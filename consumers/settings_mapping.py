@@ -29,6 +29,7 @@ _RULES = {
         "position_floor",
         "votes_within_days",
         "cold_popularity",
+        "diversity",
     )
 } | {"query_half_life_events": "query_half_life"}
 _VALUES = {

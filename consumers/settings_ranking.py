@@ -59,6 +59,8 @@ class RankingSettings(Section):
     """Mix in what is rated now, as much as has proved right."""
     cold_popularity: Annotated[float, Field(ge=0, le=1)] | None = None
     """The share of popularity within the genres a user likes, in lists for users with few ratings."""
+    diversity: Annotated[float, Field(ge=0, le=1)] | None = None
+    """How much it counts that a list's items are unlike each other in genres, tags and year; 0: not at all."""
 
     @model_validator(mode="after")
     def _require_what_z_scores_need(self) -> Self:

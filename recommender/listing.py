@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from recommender.catalogue import Catalogue
 from recommender.cold_start import with_popularity
+from recommender.content import ContentVectors
+from recommender.diversity import CANDIDATES_MAX, diversified
 from recommender.item_filters import ItemFilter
 from recommender.item_index import Dense, ItemIndex
 from recommender.kernels import Kernels, Tally
@@ -82,6 +84,7 @@ class Lister:
         self._kernels = kernels
         self._ranker = ranker
         self._catalogue = catalogue
+        self.content = ContentVectors(catalogue, index)
         self.tuner = TrendTuner()
         self._lists = 0
 
@@ -126,7 +129,7 @@ class Lister:
             tally = self._with_popularity(statistics, asking, tally.at(tally.support > 0))
         if asking.rules.tuning_every_lists:
             tally = self._with_trend(statistics, asking, tally)
-        return self._voted(statistics, tier, asking, tally, self._order(asking.rules, tally))
+        return self._voted(statistics, tier, asking, tally, self._chosen(asking.rules, tally))
 
     def _with_trend(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> Tally:
         trend = statistics.trend
@@ -147,18 +150,26 @@ class Lister:
             return
         trend, none = statistics.trend, np.empty(0, np.int32)
         leaders = [self._ranker.unlisted(asking.rated, asking.seen, none, trend.leaders(life)) for life in LIVES]
-        order = self._order(asking.rules, tally)
+        order = self._order(asking.rules, tally, asking.rules.list_length)
         self.tuner.remember(asking.identity, all_shortlists(tally, order, trend, leaders))
 
     def _allowed(self, statistics: ItemStatistics, wanted: ItemFilter, dense: Dense) -> NDArray[np.bool_]:
         return wanted.allowed(self._catalogue, self._index.items[dense], statistics.ages_ms(dense))
 
-    def _order(self, rules: RankingRules, tally: Tally) -> NDArray[np.int64]:
+    def _chosen(self, rules: RankingRules, tally: Tally) -> NDArray[np.int64]:
+        """The items to show: the best ones, or of the very best those that are also unlike each other."""
+        if not rules.diversity:
+            return self._order(rules, tally, rules.list_length)
+        best = self._order(rules, tally, max(rules.list_length, CANDIDATES_MAX))
+        vectors = self.content.of(tally.dense[best])
+        return best[diversified(tally.score[best], vectors, rules.diversity, rules.list_length)]
+
+    def _order(self, rules: RankingRules, tally: Tally, length: int) -> NDArray[np.int64]:
         items = self._index.items[tally.dense]
         if rules.score == "mean":
             # A mean of residuals may be negative, and still be the best there is.
-            return np.lexsort((items, -tally.support, -tally.score))[: rules.list_length]
-        return self._kernels.best(tally.score, tally.support, items, rules.list_length)
+            return np.lexsort((items, -tally.support, -tally.score))[:length]
+        return self._kernels.best(tally.score, tally.support, items, length)
 
     def _voted(
         self, statistics: ItemStatistics, tier: Tier, asking: Asking, tally: Tally, order: NDArray[np.int64]

@@ -41,9 +41,11 @@ def test_another_scale_reaches_rules_wire_and_store() -> None:
 def test_lengths_come_from_the_settings() -> None:
     """Law: query-side numbers follow the settings and leave the store's own settings alone."""
     settings = Settings(
-        ranking={"list_length": 7, "neighbours": 9}, limits={"history_max_entries": 3, "seen_max_items": 4}
+        ranking={"list_length": 7, "neighbours": 9, "diversity": 0.2},
+        limits={"history_max_entries": 3, "seen_max_items": 4},
     )
-    assert (ranking_rules(settings).list_length, ranking_rules(settings).neighbours) == (7, 9)
+    rules = ranking_rules(settings)
+    assert (rules.list_length, rules.neighbours, rules.diversity) == (7, 9, 0.2)
     assert history_limits(settings) == HistoryLimits(3, 4)
     assert store_settings(settings) == store_settings(Settings())
 
