@@ -1,8 +1,7 @@
 """Diversity: a list re-ranked so that its items are unlike each other (MMR, Carbonell and Goldstein 1998).
 
 Item by item the one is taken whose (1 − d) · score − d · (its greatest similarity to an item taken before) is greatest,
-with scores divided by the greatest of them and similarities of content vectors. d is 1 − λ of the paper: the share of the
-say that diversity has.
+with scores divided by the greatest of them and similarities of content vectors; d is 1 − λ of the paper.
 """
 
 import numpy as np

@@ -79,7 +79,7 @@ class NumpyKernels:
 
     def tally(self, ballots: Ballots) -> Tally:
         """See `Kernels.tally`."""
-        dense, residuals, lengths = _entries(ballots.profiles)
+        (dense, residuals), lengths = ballots.profiles.entries(), ballots.profiles.lengths
         ranks = ballots.ranks[dense]
         weights = np.repeat(ballots.weights, lengths)
         votes = ballots.slope * residuals + ballots.offset
@@ -121,14 +121,6 @@ class NumpyKernels:
         items = dense[self._slot[dense] == order]
         self._slot[items] = np.arange(len(items), dtype=np.int32)
         return self._slot[dense], items
-
-
-def _entries(profiles: Profiles) -> tuple[Dense, Floats, Slots]:
-    """The entries one behind the other, and how many are each neighbour's."""
-    begins, lengths = profiles.begins, profiles.lengths
-    places = [slice(begin, end) for begin, end in zip(begins.tolist(), (begins + lengths).tolist(), strict=True)]
-    dense = np.concatenate([profiles.dense[place] for place in places])
-    return dense, np.concatenate([profiles.residuals[place] for place in places]), lengths
 
 
 def _distances(ranks: Dense, lengths: Slots) -> NDArray[np.int64]:

@@ -49,6 +49,13 @@ class Profiles:
         """Those at these places, without copying entries."""
         return Profiles(self.dense, self.residuals, self.begins[places], self.lengths[places])
 
+    def entries(self) -> tuple[Dense, Floats]:
+        """The entries of one profile behind those of the other, copied; there is at least one profile."""
+        ends = (self.begins + self.lengths).tolist()
+        places = [slice(begin, end) for begin, end in zip(self.begins.tolist(), ends, strict=True)]
+        dense = np.concatenate([self.dense[place] for place in places])
+        return dense, np.concatenate([self.residuals[place] for place in places])
+
 
 NO_PROFILE = NeighbourProfile(np.empty(0, np.int32), np.empty(0))
 

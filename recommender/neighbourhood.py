@@ -21,7 +21,7 @@ from recommender.profile import Floats
 from recommender.question import Question
 from recommender.rules import RankingRules
 from recommender.store import NeighbourQuery, Neighbours, Store
-from recommender.vector import query_vector
+from recommender.vector import SparseVector, query_vector
 
 NOBODY = -1
 """No point's id."""
@@ -76,6 +76,12 @@ class Neighbourhood:
 
     def _is_thin(self, found: Found) -> bool:
         return len(found.neighbours.ids) < self._rules.personal_min_neighbours
+
+    def raters(self, item: int, limit: int) -> Profiles:
+        """What those rated who rated an item (dimension) and in whose vectors it weighs most."""
+        only = SparseVector(np.array([item], np.uint32), np.ones(1, np.float32))
+        (found,) = self._store.nearest([NeighbourQuery(only, limit, NOBODY)])
+        return self.voters(found, self.fetched([found]))[0]
 
     def fetched(self, neighbours: Sequence[Neighbours]) -> dict[int, NeighbourProfile]:
         """What the cache does not hold, read in one go; kept for the batch, which may need more than the cache does."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from recommender.catalogue import Catalogue
 from recommender.cold_start import liked_genres
+from recommender.content import content_vector
 from recommender.item_index import ItemIndex
 from recommender.kernels import Kernels, NumpyKernels, Tally
 from recommender.listing import Asking, Lister, RankedList, Tier
@@ -18,6 +19,7 @@ from recommender.question import Question
 from recommender.ranking import Ranker
 from recommender.rules import RankingRules
 from recommender.standing_filters import NO_FILTERS
+from recommender.similar_items import RATERS_MAX, Alike, Likeness, SimilarItems, alike_by_content, alike_by_ratings
 from recommender.statistics import ItemStatistics, StatisticsScan, difference
 from recommender.store import Neighbours, Store, point_id
 
@@ -95,6 +97,31 @@ class Recommender:
     def answer(self, questions: Sequence[Question]) -> list[RankedList]:
         """A list for each question, in order. Asking changes nothing that later lists depend on."""
         return self._answered(questions, tuning=False)
+
+    def similar_items(self, item: int, limit: int, by: Likeness = "content") -> SimilarItems:
+        """The `limit` ≥ 1 items most like an item (dimension), without any that left the catalogue.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        self._keep_up_with_the_catalogue()
+        dense = int(self.index.find(np.array([item], np.uint32))[0])
+        alike = self._alike_by_content(item) if by == "content" else self._alike_by_ratings(item, dense)
+        if alike is None:
+            return SimilarItems([], [])
+        hidden = self._ranker.closed()[alike.dense] | (alike.dense == dense)
+        similarity, items = np.where(hidden, 0.0, alike.similarity), self.index.items[alike.dense]
+        order = self._kernels.best(similarity, alike.support, items, limit)
+        return SimilarItems(items[order].tolist(), similarity[order].tolist())
+
+    def _alike_by_content(self, item: int) -> Alike | None:
+        known = self._catalogue.get(item)
+        vector = None if known is None else content_vector(known)
+        return None if vector is None else alike_by_content(self.statistics, self._lister.content, vector)
+
+    def _alike_by_ratings(self, item: int, dense: int) -> Alike | None:
+        raters = self._neighbourhood.raters(item, RATERS_MAX)
+        return alike_by_ratings(self.statistics, raters, dense, self._rules.value.slope) if len(raters) else None
 
     def assess(self, user_id: str, state: UserState, item: int) -> tuple[RankedList, float]:
         """The list of one user, and the rating predicted for an item of any kind (by dimension)."""
