@@ -22,6 +22,7 @@ from consumers.membership import Membership
 from consumers.metrics import Metrics
 from consumers.offsets import Patience
 from consumers.permissions import check_permissions
+from consumers.popular_list import PopularList
 from consumers.ranking_kernels import RankingKernels
 from consumers.settings import Settings
 from consumers.settings_mapping import (
@@ -273,7 +274,8 @@ def _handler(
         recommender.catalogue,
         settings.catalogue.fallback_title,
     )
-    return Handler(door, states, recommender, lists, around.metrics, clock_ms)
+    popular = PopularList(recommender, lists, settings.input_topics[0], settings.ranking.popular_interval_s)
+    return Handler(door, states, recommender, lists, around.metrics, clock_ms, popular)
 
 
 def replaying_handler(settings: Settings, store: Store) -> Handler:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from consumers.dead_letter_limits import DeadLetterLimits
 from consumers.lists import ListWriter
 from consumers.metrics import Metrics
+from consumers.popular_list import PopularList
 from consumers.records import Batch, Record
 from consumers.user_states import Transition, UserStates
 from recommender.profile import Change, Forget, Rate, Retract, SetAttributes, Update, UserState
@@ -53,6 +54,7 @@ class Handler:
         lists: ListWriter,
         metrics: Metrics,
         clock_ms: Callable[[], int],
+        popular: PopularList | None = None,
     ) -> None:
         self._door = door
         self._states = states
@@ -60,6 +62,7 @@ class Handler:
         self._lists = lists
         self._metrics = metrics
         self._clock_ms = clock_ms
+        self._popular = popular
 
     @property
     def cached_bytes(self) -> int:
@@ -69,6 +72,8 @@ class Handler:
     def drop_caches(self) -> None:
         """Forget everything that another process may have changed meanwhile."""
         self._states.drop_caches()
+        if self._popular is not None:
+            self._popular.wait()
 
     def handle(self, batch: Batch) -> list[Message]:
         """Bring the store up to date with a batch; returns what is to be published with it.
@@ -95,11 +100,15 @@ class Handler:
         # Only now, because a store that goes away while ranking has the same batch handled once more.
         for user_id, transition in transitions.items():
             self._account(sorted_.events[user_id], transition.before)
+        if self._popular is not None:
+            messages += self._popular.messages(batch, self._clock_ms())
         return messages + self._dead_letters(sorted_)
 
     def committed(self) -> None:
-        """The batch handled last was committed, with its dead letters."""
+        """The batch handled last was committed, with its lists and dead letters."""
         self._door.limits.count()
+        if self._popular is not None:
+            self._popular.committed()
 
     def _sort(self, records: Sequence[Record]) -> _Sorted:
         sorted_ = _Sorted()

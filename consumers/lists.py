@@ -9,8 +9,16 @@ from recommender.catalogue import Catalogue
 from recommender.listing import RankedList
 from recommender.profile import UserState, mean_rating
 from schemas.decode import Decoded
+from schemas.identity import POPULAR_USER_ID
 from schemas.messages import Message
-from schemas.recommendations import ListItem, RecommendationList, forgotten_message, list_message
+from schemas.recommendations import (
+    ListItem,
+    ListSource,
+    ListState,
+    RecommendationList,
+    forgotten_message,
+    list_message,
+)
 from schemas.times import format_time
 
 _SCORE_DIGITS = 6
@@ -34,30 +42,32 @@ class ListWriter:
 
     def write(self, record: Record, decoded: Decoded, state: UserState, ranked: RankedList, now_ms: int) -> Message:
         """The record of a user's list; `record` and `decoded` are the event it answers to."""
-        user_id = decoded.event.user_id
         rated = state.history.rated()
-        mean = mean_rating(rated)
+        behind: ListState = {
+            "epoch": self.epoch,
+            "version": state.count,
+            "num_ratings": len(rated),
+            "avg_rating": mean_rating(rated),
+        }
+        source = _source(record, decoded.at_ms, decoded.event.event_id)
+        return self._message(decoded.event.user_id, behind, source, ranked, now_ms)
+
+    def popular(self, record: Record, ranked: RankedList, version: int, now_ms: int) -> Message:
+        """The record of the list for users nobody knows; `record` is one that it is published with."""
+        behind: ListState = {"epoch": self.epoch, "version": version, "num_ratings": 0, "avg_rating": None}
+        source = _source(record, now_ms if record.timestamp_ms is None else record.timestamp_ms, None)
+        return self._message(POPULAR_USER_ID, behind, source, ranked, now_ms)
+
+    def _message(self, user_id: str, behind: ListState, source: ListSource, ranked: RankedList, now_ms: int) -> Message:
         value: RecommendationList = {
             "schema": 1,
             "user_id": user_id,
-            "list_id": self._list_id(user_id, state),
+            "list_id": f"{user_id}:{behind['epoch']}.{behind['version']}",
             "tier": ranked.tier,
             "items": self._items(ranked),
             "ranking": self.ranking,
-            "state": {
-                "epoch": self.epoch,
-                "version": state.count,
-                "num_ratings": len(rated),
-                "avg_rating": mean,
-            },
-            "source": {
-                "topic": record.topic,
-                "topic_id": record.source.rpartition(":")[0],
-                "partition": record.partition,
-                "offset": record.offset,
-                "rated_at": format_time(decoded.at_ms),
-                "event_id": decoded.event.event_id,
-            },
+            "state": behind,
+            "source": source,
             "generated_at": format_time(now_ms),
         }
         if ranked.widened is not None:
@@ -69,9 +79,6 @@ class ListWriter:
         list_id = f"{self.epoch}.{state.count}"
         source = f"{record.topic}:{record.partition}:{record.offset}"
         return forgotten_message(self.topic, self.origin, user_id, list_id, format_time(now_ms), source)
-
-    def _list_id(self, user_id: str, state: UserState) -> str:
-        return f"{user_id}:{self.epoch}.{state.count}"
 
     def _items(self, ranked: RankedList) -> list[ListItem]:
         scores = np.round(ranked.score, _SCORE_DIGITS).tolist()
@@ -92,3 +99,14 @@ class ListWriter:
             place["title"] = self.fallback_title.replace("{item_id}", str(item))
         if known is not None and known.genres:
             place["genres"] = list(known.genres)
+
+
+def _source(record: Record, rated_at_ms: int, event_id: str | None) -> ListSource:
+    return {
+        "topic": record.topic,
+        "topic_id": record.source.rpartition(":")[0],
+        "partition": record.partition,
+        "offset": record.offset,
+        "rated_at": format_time(rated_at_ms),
+        "event_id": event_id,
+    }

@@ -62,6 +62,9 @@ class RankingSettings(Section):
     diversity: Annotated[float, Field(ge=0, le=1)] | None = None
     """How much it counts that a list's items are unlike each other in genres, tags and year; 0: not at all."""
 
+    popular_interval_s: Annotated[float, Field(ge=0, le=86_400)] = 60
+    """How often the list for users nobody knows is published, under the key _popular; 0: never."""
+
     @model_validator(mode="after")
     def _require_what_z_scores_need(self) -> Self:
         fixed = PRESETS[self.preset].value.centre is not None if self.centre is None else self.centre == "global"

@@ -18,8 +18,8 @@ from recommender.profile import History, Items, UserState
 from recommender.question import Question
 from recommender.ranking import Ranker
 from recommender.rules import RankingRules
-from recommender.standing_filters import NO_FILTERS
 from recommender.similar_items import RATERS_MAX, Alike, Likeness, SimilarItems, alike_by_content, alike_by_ratings
+from recommender.standing_filters import NO_FILTERS
 from recommender.statistics import ItemStatistics, StatisticsScan, difference
 from recommender.store import Neighbours, Store, point_id
 
@@ -115,7 +115,7 @@ class Recommender:
         return SimilarItems(items[order].tolist(), similarity[order].tolist())
 
     def _alike_by_content(self, item: int) -> Alike | None:
-        known = self._catalogue.get(item)
+        known = self.catalogue.get(item)
         vector = None if known is None else content_vector(known)
         return None if vector is None else alike_by_content(self.statistics, self._lister.content, vector)
 

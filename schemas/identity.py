@@ -16,7 +16,9 @@ CatalogueKind = Literal["integer", "string"]
 USER_ID_MAX_BYTES = 256
 ITEM_ID_MAX_BYTES = 256
 ITEM_ID_MAX = 2**32 - 1
-RESERVED_USER_IDS = frozenset({"_popular"})
+POPULAR_USER_ID = "_popular"
+"""No user's id: under it the list is published for users nobody knows."""
+RESERVED_USER_IDS = frozenset({POPULAR_USER_ID})
 
 CONTROL = r"[\u0000-\u001f\u007f-\u009f]"
 _UNWRITABLE = re.compile(rf"{CONTROL}|[\ud800-\udfff]")

@@ -1,6 +1,7 @@
 """The output records: one fresh list per user, keyed by user id in a compacted topic; null where a user was forgotten.
 
-A reader keeps the list with the greatest (epoch, version).
+Under the key `_popular`, which no user can have, stands the list for users nobody knows. A reader keeps the list with
+the greatest (epoch, version).
 """
 
 from typing import Literal, NotRequired
@@ -30,7 +31,7 @@ class ListItem(TypedDict):
 
 
 class ListState(TypedDict):
-    """The user's state behind a list; (epoch, version) rises strictly per user."""
+    """The user's state behind a list; (epoch, version) rises strictly per user, and for `_popular` in epoch ms."""
 
     epoch: int
     version: int
@@ -39,7 +40,7 @@ class ListState(TypedDict):
 
 
 class ListSource(TypedDict):
-    """The input record that a list answers to."""
+    """The input record that a list answers to; for `_popular` one that it was published with."""
 
     topic: str
     topic_id: str

@@ -15,6 +15,7 @@ from consumers.app import check_cluster
 from consumers.commands.context import console, errors, print_json, settings_of
 from consumers.commands.presentation import length_text, list_titles
 from consumers.published_lists import PublishedList, age_ms, freshness_ms, list_reader, new_lists
+from schemas.identity import POPULAR_USER_ID
 from schemas.recommendations import RecommendationList
 
 ROWS_MAX = 15
@@ -27,7 +28,7 @@ Lists = Iterator[PublishedList | None]
 
 @dataclass(slots=True)
 class Watch:
-    """Which lists are wanted, and when to stop: after `events` lists or `seconds`."""
+    """Whose lists are wanted (no `users`: every user's), and when to stop: after `events` lists or `seconds`."""
 
     users: Collection[str]
     events: int | None
@@ -38,7 +39,7 @@ class Watch:
         """The wanted lists as they come, None when there was none for a moment, until it is time to stop."""
         until = None if self.seconds is None else time.monotonic() + self.seconds
         for published in lists:
-            if published is None or (self.users and published.user_id not in self.users):
+            if published is None or not self._is_wanted(published.user_id):
                 yield None
             else:
                 self.seen += 1
@@ -46,10 +47,15 @@ class Watch:
             if self.seen == self.events or (until is not None and time.monotonic() >= until):
                 return
 
+    def _is_wanted(self, user_id: str) -> bool:
+        return user_id in self.users if self.users else user_id != POPULAR_USER_ID
+
 
 def watch_command(
     context: typer.Context,
-    user: Annotated[list[str] | None, typer.Option("--user", help="Only this user's lists; may be repeated.")] = None,
+    user: Annotated[
+        list[str] | None, typer.Option("--user", help="Only this user's lists, or _popular; repeatable.")
+    ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Titles per list.")] = 3,
     events: Annotated[int | None, typer.Option("--events", min=1, help="End after so many lists.")] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", min=0, help="End after so many seconds.")] = None,

@@ -16,6 +16,7 @@ from recommender.profile import Change, Forget, Rate, Retract, SetAttributes, Up
 from recommender.store import point_id
 from schemas.decode import Decoded, RawRecord, decode_json
 from schemas.events import Forgotten, ProfileChanged, Rated, Retracted
+from schemas.identity import POPULAR_USER_ID
 from schemas.reasons import MalformedRecordError
 from schemas.recommendations import decode_list
 
@@ -66,12 +67,13 @@ def folded(deployment: Deployment, rows_of: Mapping[str, Sequence[Update]]) -> d
 
 
 def published(deployment: Deployment) -> dict[str, list[Published]]:
-    """What a read_committed reader of the lists sees, by user id, in topic order."""
+    """What a read_committed reader of the users' lists sees, by user id, in topic order."""
     found: defaultdict[str, list[Published]] = defaultdict(list)
     for message in committed_records(deployment, deployment.settings.recommendations_topic):
         key = message.key()
         assert key is not None
-        found[key.decode()].append(published_as(message))
+        if key != POPULAR_USER_ID.encode():
+            found[key.decode()].append(published_as(message))
     return found
 
 
