@@ -87,7 +87,7 @@ $(FOR_DEMO):
 
 $(FOR_DEV): | $(FOR_DEMO)
 	@echo "Adding to $(VENV): the tools for tests and checks, fetched once"
-	@$(INSTALL) '.[local,compiled,factors,dev]' || $(NOT_INSTALLED)
+	@$(INSTALL) '.[local,compiled,factors,plot,dev]' || $(NOT_INSTALLED)
 	@touch $@
 
 # With the oldest Python that is supported: newer ones need fewer libraries, and some no longer serve the oldest.
@@ -96,7 +96,7 @@ constraints: ## renew constraints.txt: the newest versions that pyproject.toml a
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 	    echo "constraints are made with Python 3.11: make PYTHON=python3.11 constraints" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(FRESH)
-	$(FRESH)/bin/python -m pip install --quiet --editable '.[local,compiled,factors,dev]' editables hatchling
+	$(FRESH)/bin/python -m pip install --quiet --editable '.[local,compiled,factors,plot,dev]' editables hatchling
 	$(FRESH)/bin/python -m pip freeze --exclude-editable > $(FRESH)/found.txt
 	LC_ALL=C sort -f $(FRESH)/found.txt > constraints.txt
 	rm -r $(FRESH)
