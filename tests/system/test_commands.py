@@ -303,11 +303,11 @@ def test_config_check_shows_every_setting_and_no_secret(operator: Operator) -> N
     """Values and where they come from, on a terminal and as JSON; a secret is three stars everywhere."""
     settings = operator.answer("config", "check", qdrant__api_key=FALSE_SECRET)["settings"]
     rows = {row["name"]: (row["value"], row["source"]) for row in settings}
-    assert rows["ranking.list_length"] == ("50", "default")
+    assert rows["ranking.preset"] == ("default", "default")
     assert rows["topics.partitions"][1] == "environment TASTESTREAM_TOPICS__PARTITIONS"
     assert rows["qdrant.api_key"][0] == "***"
     shown = operator.run("config", "check", qdrant__api_key=FALSE_SECRET)
-    assert "ranking.list_length" in shown.stdout
+    assert "ranking.preset" in shown.stdout
     assert FALSE_SECRET not in shown.stdout + shown.stderr
     assert "QDRANT__STOER" in operator.refusal(2, "config", "check", qdrant__stoer="edge")
 
