@@ -10,6 +10,7 @@ from types import FrameType
 
 import structlog
 
+from consumers.answering.opening import Workplace, open_desk, served_topics
 from consumers.catalogue_table import CatalogueTable, TableOptions
 from consumers.cluster import Cluster, Topic, check_topics
 from consumers.dead_letter_limits import DeadLetterLimits
@@ -26,6 +27,7 @@ from consumers.popular_list import PopularList
 from consumers.ranking_kernels import RankingKernels
 from consumers.settings import Settings
 from consumers.settings_mapping import (
+    consumer_properties,
     dead_letter_tolerance,
     history_limits,
     ranking_rules,
@@ -39,7 +41,6 @@ from consumers.stores.edge_generations import EdgeGenerations
 from consumers.stores.generations import FIRST_EPOCH, Generation, Generations
 from consumers.stores.stored_points import PointStore
 from consumers.tenure import Tenure
-from consumers.topics import GroupSpec, TopicSpec, topic_specs
 from consumers.user_states import StateRules, UserStates
 from consumers.watchdog import Watchdog
 from consumers.worker import Parts, Surroundings, Worker, WorkerLimits
@@ -112,19 +113,6 @@ def check_cluster(settings: Settings) -> dict[str, Topic]:
     return found
 
 
-def topic_plan(settings: Settings) -> tuple[list[TopicSpec], GroupSpec]:
-    """The topics and the group as the settings ask for them."""
-    topics = settings.topics
-    specs = topic_specs(
-        settings.input_topics,
-        settings.recommendations_topic,
-        settings.dead_letter_topic,
-        settings.items_topic,
-        topics.partitions,
-    )
-    return specs, GroupSpec(settings.group, topics.session_timeout_ms, topics.heartbeat_interval_ms)
-
-
 @contextmanager
 def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]:
     """A worker with everything it needs, let go in the reverse order at the end."""
@@ -138,38 +126,39 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         store = open_generation(place, opened, settings)
         stack.callback(store.close)
         tenure = Tenure(opened, lambda: place.lineage().current)
-        sink = transactional_sink(settings, topics, settings.transactional_id)
+        request_topics = served_topics(settings)
+        sink = transactional_sink(settings, topics | request_topics, settings.transactional_id)
         stack.callback(sink.close)
-        rules = ranking_rules(settings)
-        catalogue = Catalogue(settings.limits.catalogue_max_items)
+        rules, catalogue = ranking_rules(settings), Catalogue(settings.limits.catalogue_max_items)
+        lists = _list_writer(settings, store, catalogue)
         cache_max_bytes = settings.limits.neighbour_cache_max_bytes
         recommender = Recommender(store, rules, cache_max_bytes, RankingKernels(), catalogue)
         dead_letter_max_bytes = topics[settings.dead_letter_topic].max_message_bytes
-        handler = _handler(settings, store, recommender, around, dead_letter_max_bytes)
+        handler = _handler(settings, store, recommender, around, lists, dead_letter_max_bytes)
         patience_s = settings.limits.store_retry_limit_s
         membership = Membership(store, patience_s, handler.drop_caches, tenure.check, around.wait_unless_stopping)
         membership.partitions_seen({settings.recommendations_topic: topics[settings.recommendations_topic].partitions})
-        source = KafkaSource(
-            {
-                # An assignment waits for the store without polling; what hangs otherwise is the watchdog's to end.
-                "max.poll.interval.ms": int(min(settings.limits.store_retry_limit_s * 1000 + 300_000, 86_400_000)),
-                **settings.kafka.consumer_config(),
-                "group.id": settings.group,
-                "logger": KAFKA_LOG,
-            },
-            _source_options(settings, store, accepted_gaps, around.alive),
-            membership,
-        )
+        properties = consumer_properties(settings)
+        options = _source_options(settings, store, accepted_gaps, around.alive)
+        source = KafkaSource({**properties, "group.id": settings.group}, options, membership)
         stack.callback(source.close)
+        shared = Workplace(sink, store, recommender, catalogue, lists, around.metrics, clock_ms)
+        desk = open_desk(settings, request_topics, shared, properties, options.patience)
+        if desk is not None:
+            stack.callback(desk.close)
         limits = WorkerLimits(
-            settings.limits.store_retry_limit_s, settings.limits.scan_slice_users, settings.limits.rescan_interval_s
+            settings.limits.store_retry_limit_s,
+            settings.limits.scan_slice_users,
+            settings.limits.rescan_interval_s,
+            poll_timeout_s=settings.limits.poll_timeout_s,
         )
         table = _catalogue_table(settings, catalogue, around.metrics)
         if table is not None:
             stack.callback(table.close)
         around.watchdog.start()
         stack.callback(around.watchdog.stop)
-        yield Worker(Parts(source, sink, store, handler, recommender, tenure.check_now_and_then, table), limits, around)
+        parts = Parts(source, sink, store, handler, recommender, tenure.check_now_and_then, table, desk)
+        yield Worker(parts, limits, around)
 
 
 def _catalogue_table(settings: Settings, catalogue: Catalogue, metrics: Metrics) -> CatalogueTable | None:
@@ -250,30 +239,37 @@ def _surroundings(settings: Settings, stack: ExitStack) -> Surroundings:
     return Surroundings(metrics, health, Watchdog(settings.limits.step_timeout_s, "limits.step_timeout_s"), clock_ms)
 
 
+def _list_writer(settings: Settings, store: Store, catalogue: Catalogue) -> ListWriter:
+    return ListWriter(
+        settings.recommendations_topic,
+        f"tastestream/{settings.group}",
+        ranking_rules(settings).label(settings.ranking.preset),
+        store.settings.epoch,
+        catalogue,
+        settings.catalogue.fallback_title,
+    )
+
+
 def _handler(
-    settings: Settings, store: Store, recommender: Recommender, around: Surroundings, dead_letter_max_bytes: int
+    settings: Settings,
+    store: Store,
+    recommender: Recommender,
+    around: Surroundings,
+    lists: ListWriter,
+    dead_letter_max_bytes: int,
 ) -> Handler:
     rules = ranking_rules(settings)
     limits = settings.limits
-    origin = f"tastestream/{settings.group}"
     door = Door(
         decoder_for("json"),
         wire_rules(settings),
         settings.dead_letter_topic,
-        origin,
+        lists.origin,
         dead_letter_max_bytes,
         DeadLetterLimits(dead_letter_tolerance(settings)),
     )
     state_rules = StateRules(rules.value, history_limits(settings), limits.own_cache_max_bytes)
     states = UserStates(store, state_rules, writer=secrets.token_hex(8))
-    lists = ListWriter(
-        settings.recommendations_topic,
-        origin,
-        rules.label(settings.ranking.preset),
-        store.settings.epoch,
-        recommender.catalogue,
-        settings.catalogue.fallback_title,
-    )
     popular = PopularList(recommender, lists, settings.input_topics[0], settings.ranking.popular_interval_s)
     return Handler(door, states, recommender, lists, around.metrics, clock_ms, popular)
 
@@ -282,7 +278,8 @@ def replaying_handler(settings: Settings, store: Store) -> Handler:
     """A handler for a store that no worker uses: what it is given has been committed before."""
     around = Surroundings(Metrics(), Health(0), Watchdog(0, ""), clock_ms)
     recommender = Recommender(store, ranking_rules(settings), cache_max_bytes=0)
-    return _handler(settings, store, recommender, around, BATCH_MAX_BYTES)
+    lists = _list_writer(settings, store, recommender.catalogue)
+    return _handler(settings, store, recommender, around, lists, BATCH_MAX_BYTES)
 
 
 def _source_options(

@@ -9,6 +9,7 @@ import typer
 
 from consumers.commands import catalogue, dead_letters, factors, topics
 from consumers.commands import config as config_commands
+from consumers.commands.ask import ask_command
 from consumers.commands.context import CommandContext, errors
 from consumers.commands.demo import demo_command
 from consumers.commands.dump import dump_command
@@ -53,6 +54,7 @@ app.command("replay")(replay_command)
 # A negative rating is an argument, not an option.
 app.command("rate", context_settings={"ignore_unknown_options": True})(rate_command)
 app.command("forget")(forget_command)
+app.command("ask")(ask_command)
 app.command("show")(show_command)
 app.command("watch")(watch_command)
 app.command("dump")(dump_command)

@@ -95,6 +95,7 @@ class Handler:
             transitions = self._states.apply(states, updates, first_offsets)
         for user_id, transition in transitions.items():
             self._recommender.changed(user_id, transition.before.history, transition.after.history)
+            self._recommender.attributes_changed(transition.after.attributes)
         with self._metrics.timed("rank"):
             messages = self._published(sorted_, transitions)
         # Only now, because a store that goes away while ranking has the same batch handled once more.

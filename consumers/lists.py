@@ -64,7 +64,7 @@ class ListWriter:
             "user_id": user_id,
             "list_id": f"{user_id}:{behind['epoch']}.{behind['version']}",
             "tier": ranked.tier,
-            "items": self._items(ranked),
+            "items": self.items(ranked),
             "ranking": self.ranking,
             "state": behind,
             "source": source,
@@ -80,7 +80,8 @@ class ListWriter:
         source = f"{record.topic}:{record.partition}:{record.offset}"
         return forgotten_message(self.topic, self.origin, user_id, list_id, format_time(now_ms), source)
 
-    def _items(self, ranked: RankedList) -> list[ListItem]:
+    def items(self, ranked: RankedList) -> list[ListItem]:
+        """The places of a list, as its record has them."""
         scores = np.round(ranked.score, _SCORE_DIGITS).tolist()
         ratings = np.round(ranked.predicted_rating, _RATING_DIGITS).tolist()
         items: list[ListItem] = [

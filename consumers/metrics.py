@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from consumers.catalogue_records import Refusal
 from schemas.reasons import REASONS, Reason
+from schemas.request_errors import ERROR_CODES, ErrorCode
 
 MetricName = Literal[
     "tastestream_build",
@@ -29,6 +30,8 @@ MetricName = Literal[
     "tastestream_assigned_partitions",
     "tastestream_catalogue_items",
     "tastestream_catalogue_refused_total",
+    "tastestream_requests_total",
+    "tastestream_request_seconds",
 ]
 VerifyMetricName = Literal[
     "tastestream_verify_users",
@@ -39,8 +42,9 @@ VerifyMetricName = Literal[
     "tastestream_verify_seconds",
 ]
 """What `tastestream verify` serves, which is a process of its own."""
-StepName = Literal["decode", "read", "write", "rank", "send", "flush", "commit", "total"]
+StepName = Literal["decode", "read", "write", "rank", "send", "flush", "commit", "total", "answer", "reply"]
 Outcome = Literal["applied", "duplicate", "dead_letter", "replayed", "list", "tombstone"]
+RequestOutcome = Literal["answered"] | ErrorCode
 CacheName = Literal["own", "neighbours"]
 
 BATCH_BUCKETS_RECORDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
@@ -81,6 +85,12 @@ class Metrics:
             "tastestream_catalogue_refused_total", "Records of the catalogue that are left out", "reason"
         )
 
+        requests = self._counter("tastestream_requests_total", "What became of questions", "outcome")
+        self._requests = {name: requests.labels(name) for name in ("answered", *ERROR_CODES)}
+        self._waits = self._histogram(
+            "tastestream_request_seconds", "From a request's append to its reply's commit", FRESHNESS_BUCKETS_S
+        )
+
     def batch(self, records: int) -> None:
         """A batch of this many records was read."""
         self._batches.observe(records)
@@ -111,6 +121,14 @@ class Metrics:
         """From a record's append to the commit of what came of it."""
         # The broker's clock may be ahead of ours; a negative time would break the histogram's sum.
         self._freshness.observe(max(0.0, seconds))
+
+    def request(self, outcome: RequestOutcome, n: int = 1) -> None:
+        """This is what became of `n` questions."""
+        self._requests[outcome].inc(n)
+
+    def request_seconds(self, seconds: float) -> None:
+        """From a request's append to the commit of its reply."""
+        self._waits.observe(max(0.0, seconds))
 
     def lag(self, topic: str, partition: int, records: int) -> None:
         """This many records of a partition are not yet read."""

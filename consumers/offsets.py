@@ -40,27 +40,17 @@ class Patience:
     alive: Callable[[], None] = lambda: None
 
 
-class Offsets:
+class GroupOffsets:
     """Asks on behalf of a consumer; every method raises `SourceError` when there is no answer in time."""
 
     def __init__(
-        self,
-        consumer: Consumer,
-        admin: AdminClient,
-        patience: Patience,
-        explained: Callable[[KafkaError], str] = KafkaError.str,
+        self, consumer: Consumer, patience: Patience, explained: Callable[[KafkaError], str] = KafkaError.str
     ) -> None:
         self._consumer = consumer
-        self._admin = admin
         self._timeout_s = patience.request_timeout_s
         self._alive = patience.alive
         self._explained = explained
         self._again = stamina.retry(on=_may_pass, attempts=None, timeout=patience.recovery_limit_s, wait_max=1.0)
-
-    def topics(self, names: Sequence[str]) -> dict[str, tuple[str, int]]:
-        """Id and number of partitions by topic."""
-        found = self._asked("the input topics", self._described, names)
-        return {name: (str(topic.topic_id), len(topic.partitions)) for name, topic in found.items()}
 
     def committed(self, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int | None]:
         """The group's committed offset by (topic, partition); None where there is none."""
@@ -70,10 +60,6 @@ class Offsets:
     def low(self, key: tuple[str, int]) -> int:
         """Where a partition begins."""
         return self._asked(f"the beginning of {key[0]}", self._low, key)
-
-    def _described(self, names: Sequence[str]) -> dict[str, TopicDescription]:
-        futures = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=self._timeout_s)
-        return {name: future.result() for name, future in futures.items()}
 
     def _committed(self, keys: Sequence[tuple[str, int]]) -> list[TopicPartition]:
         found = self._consumer.committed([TopicPartition(*key) for key in keys], self._timeout_s)
@@ -94,6 +80,29 @@ class Offsets:
             raise SourceError(f"{what} cannot be read: {self._explained(error.args[0])}") from error
 
 
+class Offsets(GroupOffsets):
+    """The same, and what only an administrator's client can ask for."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        admin: AdminClient,
+        patience: Patience,
+        explained: Callable[[KafkaError], str] = KafkaError.str,
+    ) -> None:
+        super().__init__(consumer, patience, explained)
+        self._admin = admin
+
+    def topics(self, names: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Id and number of partitions by topic."""
+        found = self._asked("the input topics", self._described, names)
+        return {name: (str(topic.topic_id), len(topic.partitions)) for name, topic in found.items()}
+
+    def _described(self, names: Sequence[str]) -> dict[str, TopicDescription]:
+        futures = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=self._timeout_s)
+        return {name: future.result() for name, future in futures.items()}
+
+
 def explained(topics: Sequence[str], group: str, error: KafkaError) -> str:
     """What an error says and, where something is forbidden to this user, what must be allowed."""
     said = error.str()
@@ -103,6 +112,31 @@ def explained(topics: Sequence[str], group: str, error: KafkaError) -> str:
     if "Group authorization failed" in said:
         return f"{said}; allow Read on group {group!r}"
     return said
+
+
+def refuse_lasting(error: KafkaError, said: Callable[[KafkaError], str]) -> None:
+    """Pass over an error that the client gets over by itself.
+
+    Raises:
+        SourceError: it lasts.
+    """
+    if _is_too_old(error):
+        raise SourceError(
+            "the brokers do not speak the consumer group protocol of KIP-848: Kafka 4.0 or later is needed "
+            f"(or group.coordinator.rebalance.protocols excludes it): {error.str()}"
+        )
+    if _is_fatal(error) or error.code() in REFUSALS:
+        raise SourceError(f"Kafka refuses: {said(error)}")
+
+
+def _is_fatal(error: KafkaError) -> bool:
+    # `poll` gives a fatal error back under one code, with the cause in its text alone.
+    return error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001  # librdkafka's name
+
+
+def _is_too_old(error: KafkaError) -> bool:
+    codes = {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}  # noqa: SLF001  # librdkafka's name
+    return error.code() in codes or (_is_fatal(error) and "API version not supported" in error.str())
 
 
 def _may_pass(error: Exception) -> bool:

@@ -61,11 +61,25 @@ def worker_permissions(settings: Settings) -> list[Permission]:
     """All that the Kafka user of these settings' workers needs, and nothing more."""
     catalogue = settings.items_topic
     readable = [] if catalogue is None else [Permission(ResourceType.TOPIC, catalogue, AclOperation.READ)]
-    return [*required_permissions(settings), *readable]
+    return [*required_permissions(settings), *readable, *request_permissions(settings)]
+
+
+def request_permissions(settings: Settings) -> list[Permission]:
+    """What it takes to answer requests; without it a worker does everything else."""
+    if not settings.request_topics:
+        return []
+    requests, replies = settings.request_topics
+    topic, places = ResourceType.TOPIC, (replies, *settings.requests.reply_topics)
+    return [
+        Permission(topic, requests, AclOperation.READ),
+        *(Permission(topic, name, AclOperation.WRITE) for name in places),
+        *(Permission(topic, name, AclOperation.DESCRIBE_CONFIGS) for name in (requests, *places)),
+        Permission(ResourceType.GROUP, settings.request_group, AclOperation.READ),
+    ]
 
 
 def required_permissions(settings: Settings) -> list[Permission]:
-    """What a worker cannot start without: all but the catalogue, which it does without where it must."""
+    """What a worker cannot start without: all but catalogue and requests, which it does without where it must."""
     outputs = (settings.recommendations_topic, settings.dead_letter_topic)
     topic = ResourceType.TOPIC
     return [

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDi
 from consumers.settings_filters import FilterSettings
 from consumers.settings_kafka import KafkaSettings, TopicSettings, check_topic_name
 from consumers.settings_ranking import RankingSettings
+from consumers.settings_requests import RequestSettings
 from consumers.settings_sections import (
     CatalogueSettings,
     HttpSettings,
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     ranking: RankingSettings = RankingSettings()
     filters: FilterSettings = FilterSettings()
     limits: LimitSettings = LimitSettings()
+    requests: RequestSettings = RequestSettings()
     http: HttpSettings = HttpSettings()
     verify: VerifySettings = VerifySettings()
     log: LogSettings = LogSettings()
@@ -86,9 +88,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _require_legal_topic_names(self) -> Self:
-        for name in (*self.input_topics, self.recommendations_topic, self.dead_letter_topic, self.items_topic):
-            if name is not None:
-                check_topic_name(name)
+        optional = [] if self.items_topic is None else [self.items_topic]
+        ours = (*self.input_topics, self.recommendations_topic, self.dead_letter_topic, *self.request_topics, *optional)
+        for name in ours:
+            check_topic_name(name)
+        if taken := sorted(set(self.requests.reply_topics) & set(ours)):
+            raise ValueError(f"requests.reply_topics names {taken[0]!r}, which has a purpose of its own")
         return self
 
     def prefixed(self, name: str) -> str:
@@ -114,6 +119,17 @@ class Settings(BaseSettings):
     def items_topic(self) -> str | None:
         """The topic of the catalogue; None: there is none."""
         return None if self.topics.items is None else self.prefixed(self.topics.items)
+
+    @property
+    def request_topics(self) -> tuple[str, ...]:
+        """The topics of requests and of replies, in this order; none where requests are off."""
+        topics = self.topics
+        return tuple(self.prefixed(name) for name in (topics.requests, topics.replies) if name is not None)
+
+    @property
+    def request_group(self) -> str:
+        """The consumer group of the requests, which are shared out on their own."""
+        return f"{self.group}.requests"
 
     @property
     def group(self) -> str:

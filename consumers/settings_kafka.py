@@ -182,6 +182,10 @@ class TopicSettings(Section):
     """Where records go that cannot be used."""
     items: OptionalTopicName = "items"
     """The catalogue: titles, genres, tags and links of items; "off": there is none."""
+    requests: OptionalTopicName = "requests"
+    """Where questions come in; "off": none are answered."""
+    replies: OptionalTopicName = "replies"
+    """Where answers go that ask for no other topic; "off" together with requests."""
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 6
     """Partitions of a topic that is made."""
     replication_factor: Annotated[int, Field(ge=1, le=15)] = 1
@@ -193,7 +197,10 @@ class TopicSettings(Section):
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
-        names = [*self.ratings, self.recommendations, self.dead_letters, *([self.items] if self.items else [])]
+        if (self.requests is None) != (self.replies is None):
+            raise ValueError("requests and replies are both off, or neither: a question needs a place for its answer")
+        optional = [name for name in (self.items, self.requests, self.replies) if name is not None]
+        names = [*self.ratings, self.recommendations, self.dead_letters, *optional]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"topic {twice[0]!r} is named twice: every topic has one purpose")
         if self.heartbeat_interval_ms >= self.session_timeout_ms:

@@ -1,20 +1,23 @@
-"""From settings to what the core, the wire and a server take; pure."""
+"""From settings to what the core, the wire, the cluster and a server take; pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from consumers.dead_letter_limits import DeadLetterTolerance
+from consumers.logs import KAFKA_LOG
 from consumers.settings import Settings
 from consumers.settings_ranking import RankingSettings
 from consumers.stores.payload_indexes import PayloadIndex, payload_indexes
 from consumers.stores.server_options import ServerOptions
+from consumers.topics import GroupSpec, TopicSpec, request_topic_specs, topic_specs
 from recommender.profile import HistoryLimits
 from recommender.rules import PRESETS, RankingRules
 from recommender.standing_filters import NO_FILTERS
 from recommender.store import StoreSettings
 from recommender.vector import ValueRule
 from schemas.decode import WireRules
+from schemas.requests import RequestLimits
 from schemas.scale import Scale
 
 _RULES = {
@@ -117,6 +120,12 @@ def dead_letter_tolerance(settings: Settings) -> DeadLetterTolerance:
     )
 
 
+def request_limits(settings: Settings) -> RequestLimits:
+    """How large a request may be."""
+    given = settings.requests
+    return RequestLimits(given.request_max_bytes, given.questions_max, given.likes_max, given.list_length_max)
+
+
 def history_limits(settings: Settings) -> HistoryLimits:
     """How much of a user is kept."""
     limits, averages = settings.limits, ranking_rules(settings).value.duplicates == "mean"
@@ -140,3 +149,25 @@ def server_options(settings: Settings) -> ServerOptions:
         accept_lost_ratings_if_a_worker_dies=qdrant.accept_lost_ratings_if_a_worker_dies,
         indexes=wanted_indexes(settings),
     )
+
+
+def topic_plan(settings: Settings) -> tuple[list[TopicSpec], list[GroupSpec]]:
+    """The topics and the groups as the settings ask for them."""
+    topics = settings.topics
+    specs = topic_specs(
+        settings.input_topics,
+        settings.recommendations_topic,
+        settings.dead_letter_topic,
+        settings.items_topic,
+        topics.partitions,
+    )
+    specs += request_topic_specs(settings.request_topics, topics.partitions)
+    groups = [settings.group, *([settings.request_group] if settings.request_topics else [])]
+    return specs, [GroupSpec(name, topics.session_timeout_ms, topics.heartbeat_interval_ms) for name in groups]
+
+
+def consumer_properties(settings: Settings) -> dict[str, Any]:
+    """What the worker's consumers are told, but for their group."""
+    # An assignment waits for the store without polling; what hangs otherwise is the watchdog's to end.
+    poll_interval_ms = int(min(settings.limits.store_retry_limit_s * 1000 + 300_000, 86_400_000))
+    return {"max.poll.interval.ms": poll_interval_ms, **settings.kafka.consumer_config(), "logger": KAFKA_LOG}

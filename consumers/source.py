@@ -23,7 +23,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from consumers.offsets import REFUSALS, Offsets, Patience, SourceError, explained
+from consumers.offsets import Offsets, Patience, SourceError, explained, refuse_lasting
 from consumers.records import Assigned, Batch, GapError, Position, Record, starting_position
 
 ClientFactory = Callable[[dict[str, Any]], Any]
@@ -107,14 +107,14 @@ class KafkaSource:
         """Whether any held partition is still behind what was committed."""
         return any(self._next(key) < held.position.committed for key, held in self._held.items())
 
-    def poll(self) -> Batch:
-        """The next records, or an empty batch after `poll_timeout_s`.
+    def poll(self, timeout_s: float | None = None) -> Batch:
+        """The next records, or an empty batch after `timeout_s` (None: `poll_timeout_s`).
 
         Raises:
             GapError: events that the store lacks are gone from a topic.
             SourceError: Kafka refuses, or this process must hold all partitions and does not get them.
         """
-        first = self._consumer.poll(self._options.poll_timeout_s)
+        first = self._consumer.poll(self._options.poll_timeout_s if timeout_s is None else timeout_s)
         assignments = self._assignments
         rest = self._consumer.consume(self._options.batch_max_records - 1, 0) if first is not None else []
         metadata = self._consumer.consumer_group_metadata()
@@ -195,13 +195,7 @@ class KafkaSource:
                 f"a partition's next event is gone from its topic ({error.str()}): it was deleted before it was read; "
                 "start the worker again and it says how many are lost"
             )
-        if _is_too_old(error):
-            raise SourceError(
-                "the brokers do not speak the consumer group protocol of KIP-848: Kafka 4.0 or later is needed "
-                f"(or group.coordinator.rebalance.protocols excludes it): {error.str()}"
-            )
-        if _is_fatal(error) or error.code() in REFUSALS:
-            raise SourceError(f"Kafka refuses: {self._explained(error)}")
+        refuse_lasting(error, self._explained)
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._assignments += 1
@@ -263,16 +257,6 @@ class KafkaSource:
                 "Edge store needs all of them in one worker: stop the other workers of the group, or use a Qdrant "
                 "server (qdrant.store = server)"
             )
-
-
-def _is_fatal(error: KafkaError) -> bool:
-    # `poll` gives a fatal error back under one code, with the cause in its text alone.
-    return error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001  # librdkafka's name
-
-
-def _is_too_old(error: KafkaError) -> bool:
-    codes = {KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE}  # noqa: SLF001  # librdkafka's name
-    return error.code() in codes or (_is_fatal(error) and "API version not supported" in error.str())
 
 
 def _admin_properties(properties: Mapping[str, Any]) -> dict[str, Any]:

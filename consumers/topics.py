@@ -1,4 +1,4 @@
-"""The topics and the group as tastestream needs them: what they should be, how they differ, and making them so."""
+"""The topics and the groups as tastestream needs them: what they should be, how they differ, and making them so."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ _UNLIMITED = "-1"
 _DEAD_LETTER_RETENTION_MS = 30 * 86_400_000
 _REMOVAL_RETENTION_MS = 36_500 * 86_400_000
 """A hundred years: a null of the catalogue must not be forgotten, or a removed item is back after a restart."""
+_REQUEST_RETENTION_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class TopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class GroupSpec:
-    """The group's timings: how soon the partitions of a crashed worker go to another."""
+    """A group's timings: how soon the partitions of a crashed worker go to another."""
 
     name: str
     session_timeout_ms: int
@@ -78,6 +79,12 @@ def topic_specs(
     ]
 
 
+def request_topic_specs(names: Sequence[str], partitions: int) -> list[TopicSpec]:
+    """The topics of requests and replies: kept for a day, after which nobody waits any more."""
+    config = {"cleanup.policy": "delete", "retention.ms": str(_REQUEST_RETENTION_MS)}
+    return [TopicSpec(name, partitions, config) for name in names]
+
+
 def differences(found: Mapping[str, Topic], specs: Sequence[TopicSpec]) -> list[str]:
     """How the cluster's topics differ from what they should be, a sentence each."""
     problems: list[str] = []
@@ -110,8 +117,10 @@ def group_differences(cluster: Cluster, group: GroupSpec) -> list[str]:
     ]
 
 
-def make(cluster: Cluster, specs: Sequence[TopicSpec], group: GroupSpec, replication_factor: int) -> list[str]:
-    """Create what is missing, correct settings that differ, set the group's timings; returns what was done.
+def make(
+    cluster: Cluster, specs: Sequence[TopicSpec], groups: Sequence[GroupSpec], replication_factor: int
+) -> list[str]:
+    """Create what is missing, correct settings that differ, set the groups' timings; returns what was done.
 
     Partition counts of topics that exist are left alone: another count would send users elsewhere.
 
@@ -127,10 +136,13 @@ def make(cluster: Cluster, specs: Sequence[TopicSpec], group: GroupSpec, replica
         if spec.name in found
     }
     resources = {ConfigResource(ResourceType.TOPIC, name): config for name, config in wrong.items() if config}
-    resources[ConfigResource(ResourceType.GROUP, group.name)] = group.config
+    resources |= {ConfigResource(ResourceType.GROUP, group.name): group.config for group in groups}
     _alter(cluster.admin, resources)
     done += [f"{name}: {key} = {value}" for name, config in wrong.items() for key, value in config.items()]
-    return [*done, f"group {group.name}: {', '.join(f'{key} = {value}' for key, value in group.config.items())}"]
+    return done + [
+        f"group {group.name}: {', '.join(f'{key} = {value}' for key, value in group.config.items())}"
+        for group in groups
+    ]
 
 
 def _create(admin: AdminClient, specs: Sequence[TopicSpec], replication_factor: int) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from consumers.answering.desk import Desk
 from consumers.catalogue_table import CatalogueTable
 from consumers.exit_codes import ExitCode
 from consumers.handler import Handler
@@ -26,6 +27,8 @@ from recommender.recommender import Recommender
 from recommender.store import Store, StoreError, StoreRestoredError, StoreUnavailableError
 from schemas.messages import Message
 
+TURN_S = 0.001
+"""How long ratings and requests are waited for in turn: nobody can wait for two consumers at once."""
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MAX_S = 5.0
 
@@ -43,6 +46,7 @@ class WorkerLimits:
     scan_slice_users: int = 500
     rescan_interval_s: float = 600.0
     setbacks_in_a_row_max: int = 10
+    poll_timeout_s: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,8 @@ class Parts:
     check_tenure: Callable[[], None] = lambda: None
     """Raises where the store is no longer the one to use; called at every step."""
     catalogue: CatalogueTable | None = None
+    desk: Desk | None = None
+    """Where requests are answered, between batches; None where none are."""
 
 
 class Worker:
@@ -100,6 +106,7 @@ class Worker:
         self._around = around
         self._setbacks_in_a_row = 0
         self._counted_at = time.monotonic()
+        self._is_counted = False
         self._reported: set[tuple[str, int]] = set()
 
     def stop(self) -> None:
@@ -124,14 +131,33 @@ class Worker:
         """One batch, or one short wait for it."""
         self._around.watchdog.beat()
         self._parts.check_tenure()
-        batch = self._parts.source.poll()
+        batch = self._next_batch()
         if self._parts.catalogue is not None:
             self._parts.catalogue.follow()
         if batch.records:
             with self._around.metrics.timed("total"):
                 self._take(batch)
+            self._answer_requests(wait_s=0.0)
         self._count_slice()
         self._report()
+
+    def _next_batch(self) -> Batch:
+        """The next ratings, or none after a short wait, in which requests are answered as they come."""
+        source = self._parts.source
+        if self._parts.desk is None or not self._is_counted:
+            return source.poll()
+        until = time.monotonic() + self._limits.poll_timeout_s
+        while True:
+            batch = source.poll(TURN_S)
+            if batch.records or self._around.stopping.is_set() or time.monotonic() > until:
+                return batch
+            self._answer_requests(TURN_S)
+
+    def _answer_requests(self, wait_s: float) -> None:
+        # Before the stored ratings are counted, nobody knows what is popular.
+        if self._parts.desk is not None and self._is_counted:
+            self._around.watchdog.beat()
+            self._parts.desk.step(wait_s)
 
     def _take(self, batch: Batch) -> None:
         self._around.metrics.batch(len(batch.records))
@@ -229,7 +255,9 @@ class Worker:
         try:
             if recommender.scan_slice(self._limits.scan_slice_users):
                 self._counted_at = time.monotonic()
-            elif not self._parts.store.exclusive and self._is_count_old():
+                return
+            self._is_counted = True
+            if not self._parts.store.exclusive and self._is_count_old():
                 recommender.rescan()
         except StoreUnavailableError as error:
             log.warning("popularity could not be counted now", error=str(error))

@@ -54,7 +54,7 @@ class Neighbourhood:
     def nearest(self, questions: Sequence[Question]) -> list[Found]:
         """The neighbours for each question, in order; none where there is no rating to go by.
 
-        A filter that leaves fewer than `personal_min_neighbours` is widened, step by step, until it does not.
+        A filter that leaves fewer than `personal_min_neighbours`, or fewer than wanted, is widened until it does not.
         """
         found = [Found(Neighbours([], [], [])) for _ in questions]
         asked = {at: query for at, one in enumerate(questions) if (query := self._query(one)) is not None}
@@ -64,7 +64,9 @@ class Neighbourhood:
             queries = [replace(query, where=steps[at].where) for at, query in asked.items()]
             for at, answer in zip(asked, self._store.nearest(queries), strict=True):
                 found[at] = Found(answer, steps[at].name)
-            asked = {at: query for at, query in asked.items() if not steps[at].is_last and self._is_thin(found[at])}
+            asked = {
+                at: query for at, query in asked.items() if not steps[at].is_last and self._is_thin(found[at], query)
+            }
         return found
 
     def _query(self, question: Question) -> NeighbourQuery | None:
@@ -74,8 +76,8 @@ class Neighbourhood:
             return None
         return NeighbourQuery(vector, rules.neighbours, NOBODY if question.excluding is None else question.excluding)
 
-    def _is_thin(self, found: Found) -> bool:
-        return len(found.neighbours.ids) < self._rules.personal_min_neighbours
+    def _is_thin(self, found: Found, query: NeighbourQuery) -> bool:
+        return len(found.neighbours.ids) < min(self._rules.personal_min_neighbours, query.limit)
 
     def raters(self, item: int, limit: int) -> Profiles:
         """What those rated who rated an item (dimension) and in whose vectors it weighs most."""

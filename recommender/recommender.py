@@ -1,9 +1,10 @@
 """The recommender: states of users in, ranked lists out, with everything between them (query, cache, votes, fill)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recommender.catalogue import Catalogue
 from recommender.cold_start import liked_genres
@@ -23,6 +24,8 @@ from recommender.standing_filters import NO_FILTERS
 from recommender.statistics import ItemStatistics, StatisticsScan, difference
 from recommender.store import Neighbours, Store, point_id
 
+ATTRIBUTES_MAX = 10_000
+"""Names of attributes that are known; beyond them no further one is."""
 _DAY_MS = 86_400_000
 
 
@@ -43,6 +46,7 @@ class Recommender:
         self._kernels = kernels or NumpyKernels()
         self.catalogue = Catalogue() if catalogue is None else catalogue
         self._catalogue_version = 0
+        self._attributes: set[str] = set()
         self.index = ItemIndex()
         self.statistics = ItemStatistics(self.index)
         self._scan = StatisticsScan(self.statistics)
@@ -63,6 +67,7 @@ class Recommender:
             return False
         page = self._store.scan(self._scan.next_id, users_max)
         for identity, state in page.states:
+            self.attributes_changed(state.attributes)
             if state.user_id is None:
                 self._drop(identity)
         self._scan.take(page.states, page.next_id)
@@ -122,6 +127,29 @@ class Recommender:
     def _alike_by_ratings(self, item: int, dense: int) -> Alike | None:
         raters = self._neighbourhood.raters(item, RATERS_MAX)
         return alike_by_ratings(self.statistics, raters, dense, self._rules.value.slope) if len(raters) else None
+
+    def has_attribute(self, name: str) -> bool:
+        """Whether any user that was counted or changed here has this attribute, or there are too many to know."""
+        return name in self._attributes or len(self._attributes) >= ATTRIBUTES_MAX
+
+    def newest_ms(self) -> int:
+        """When the newest rating of all was given, in epoch ms; 0 without any."""
+        return self.statistics.trend.last_ms
+
+    def attributes_changed(self, attributes: Iterable[str]) -> None:
+        """Know that some user has these."""
+        if len(self._attributes) < ATTRIBUTES_MAX:
+            self._attributes.update(attributes)
+
+    def are_rated(self, items: Items) -> NDArray[np.bool_]:
+        """Which of these items (dimensions, shape (n,)) anybody has rated."""
+        found = self.index.find(items)
+        rated: NDArray[np.bool_] = (found >= 0) & (self.statistics.counts[np.maximum(found, 0)] > 0)
+        return rated
+
+    def neighbours(self, questions: Sequence[Question]) -> list[Found]:
+        """The nearest users for each question, in order."""
+        return self._neighbourhood.nearest(questions)
 
     def assess(self, user_id: str, state: UserState, item: int) -> tuple[RankedList, float]:
         """The list of one user, and the rating predicted for an item of any kind (by dimension)."""

@@ -21,7 +21,7 @@ from schemas.times import EpochMs
 ATTRIBUTES_MAX = 64
 ATTRIBUTE_VALUE_MAX_CHARS = 256
 EVENT_ID_MAX_CHARS = 256
-_ATTRIBUTE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+ATTRIBUTE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 AttributeValue = StrictBool | StrictInt | StrictFloat | StrictStr
 _INT64 = 2**63
@@ -38,7 +38,7 @@ def _attributes(given: Any) -> Any:
 
 
 def _check_attribute(name: Any, value: Any) -> None:
-    if not isinstance(name, str) or not _ATTRIBUTE_NAME.fullmatch(name):
+    if not isinstance(name, str) or not ATTRIBUTE_NAME.fullmatch(name):
         raise ValueError(f"the attribute name {str(name)[:64]!r} is not letters, digits and _ (64 at most)")
     if isinstance(value, str) and len(value) > ATTRIBUTE_VALUE_MAX_CHARS:
         raise ValueError(f"the attribute {name!r} has over {ATTRIBUTE_VALUE_MAX_CHARS} characters")
@@ -58,7 +58,7 @@ def check_schema(given: Any) -> Any:
 _ATTRIBUTES_SCHEMA = {
     "type": "object",
     "maxProperties": ATTRIBUTES_MAX,
-    "propertyNames": {"pattern": f"^{_ATTRIBUTE_NAME.pattern}$"},
+    "propertyNames": {"pattern": f"^{ATTRIBUTE_NAME.pattern}$"},
     "additionalProperties": {
         "anyOf": [
             {"type": "string", "maxLength": ATTRIBUTE_VALUE_MAX_CHARS},

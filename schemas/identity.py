@@ -29,7 +29,7 @@ def _user_id(value: Any) -> str:
         value = str(value)
     if not isinstance(value, str):
         raise ValueError("a user id is a string, or an integer of 64 bits that stands for its decimal string")
-    _check_text("a user id", value, USER_ID_MAX_BYTES)
+    check_text("a user id", value, USER_ID_MAX_BYTES)
     if value in RESERVED_USER_IDS:
         raise ValueError(f"the user id {value!r} is reserved")
     return value
@@ -51,11 +51,16 @@ def check_text_id(value: str) -> str:
     Raises:
         ValueError: it cannot.
     """
-    _check_text("an item id that is a string", value, ITEM_ID_MAX_BYTES)
+    check_text("an item id that is a string", value, ITEM_ID_MAX_BYTES)
     return value
 
 
-def _check_text(what: str, value: str, max_bytes: int) -> None:
+def check_text(what: str, value: str, max_bytes: int) -> None:
+    """See that a text can be an id.
+
+    Raises:
+        ValueError: it is empty or too long, or has characters that no key, header or log should carry.
+    """
     if not value or len(value.encode(errors="replace")) > max_bytes:
         raise ValueError(f"{what} has 1 to {max_bytes} bytes of UTF-8")
     if _UNWRITABLE.search(value):

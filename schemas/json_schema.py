@@ -15,6 +15,8 @@ from schemas.events import EVENT_MODELS, Event
 from schemas.items import Item
 from schemas.messages import SCHEMA_VERSION
 from schemas.recommendations import RecommendationList
+from schemas.replies import Reply
+from schemas.requests import Question, QuestionBatch
 
 FOLDER = Path(__file__).with_name("json")
 
@@ -23,11 +25,13 @@ _ADAPTERS: dict[str, TypeAdapter[Any]] = {
     "event": TypeAdapter(Event),
     "item": TypeAdapter(Item),
     "recommendations": TypeAdapter(RecommendationList),
+    "request": TypeAdapter(Question | QuestionBatch),
+    "reply": TypeAdapter(Reply),
 }
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """A schema per event type, `event` for any of them, `item` for the catalogue, and `recommendations` for a list."""
+    """A schema per event type, `event` for any of them, and one for an item, a list, a request and a reply."""
     return {name: _schema(name, adapter) for name, adapter in _ADAPTERS.items()}
 
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
-from consumers.app import topic_plan
 from consumers.cluster import Cluster
 from consumers.settings import Settings
+from consumers.settings_mapping import topic_plan
 from consumers.topics import make
 from producers.broker import FAST_RECOVERY, BrokerOptions, LocalBroker
 from producers.broker_process import bound_to_parent
@@ -132,8 +132,8 @@ def stage(folder: Path | None, progress: Progress) -> Iterator[Stage]:
         progress("making topics")
         cluster = Cluster(settings.kafka.client_config(), settings.kafka.request_timeout_s)
         cluster.check_reachable()
-        specs, group = topic_plan(settings)
-        make(cluster, specs, group, settings.topics.replication_factor)
+        specs, groups = topic_plan(settings)
+        make(cluster, specs, groups, settings.topics.replication_factor)
         if namespace is not None:
             stack.callback(_remove_topics, cluster.admin, [spec.name for spec in specs])
         progress("starting a worker")

@@ -16,12 +16,12 @@ from typing import Any, get_args
 import stamina
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from consumers.app import topic_plan
 from consumers.cluster import Cluster
 from consumers.demo.audience import Audience
 from consumers.demo.stage import BOOTSTRAP_VARIABLE, Worker
 from consumers.metrics import StepName
 from consumers.settings import Settings
+from consumers.settings_mapping import topic_plan
 from consumers.topic_reader import TopicReader
 from consumers.topics import make
 from producers.broker import BrokerOptions, LocalBroker
@@ -105,8 +105,8 @@ def deployment(servers: str, **sections: Mapping[str, Any]) -> Iterator[Deployme
         settings = Settings(**given, **sections)
         cluster = Cluster(settings.kafka.client_config(), settings.kafka.request_timeout_s)
         cluster.check_reachable()
-        specs, group = topic_plan(settings)
-        make(cluster, specs, group, settings.topics.replication_factor)
+        specs, groups = topic_plan(settings)
+        make(cluster, specs, groups, settings.topics.replication_factor)
         _await_leaders(servers, [spec.name for spec in specs], settings.topics.partitions)
         try:
             yield Deployment(settings, folder)

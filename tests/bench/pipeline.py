@@ -45,7 +45,8 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
         cache_max_bytes = settings.limits.neighbour_cache_max_bytes
         recommender = Recommender(store, ranking_rules(settings), cache_max_bytes, RankingKernels())
         around = app._surroundings(settings, stack)
-        handler = app._handler(settings, store, recommender, around, DEAD_LETTER_MAX_BYTES)
+        lists = app._list_writer(settings, store, recommender.catalogue)
+        handler = app._handler(settings, store, recommender, around, lists, DEAD_LETTER_MAX_BYTES)
         recommender.scan_slice(settings.limits.scan_slice_users)
         yield Pipeline(store, handler, recommender)
 

@@ -26,7 +26,13 @@ from consumers.app import service
 from consumers.cluster import ClusterError
 from consumers.exit_codes import ExitCode
 from consumers.offsets import SourceError
-from consumers.permissions import Permission, check_permissions, required_permissions, worker_permissions
+from consumers.permissions import (
+    Permission,
+    check_permissions,
+    request_permissions,
+    required_permissions,
+    worker_permissions,
+)
 from consumers.settings import Settings
 from producers.sink import SinkError
 from schemas.events import Rated
@@ -216,6 +222,21 @@ def test_a_catalogue_that_may_not_be_read(guarded: GuardedBroker, deployment: De
     (told,) = [line for line in worker.stderr.splitlines() if "there is no catalogue" in line]
     assert f"Read on topic '{deployment.settings.items_topic}'" in told
     assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("at", range(len(request_permissions(Settings()))))
+def test_without_a_permission_of_requests_a_worker_does_all_the_rest(
+    guarded: GuardedBroker, deployment: Deployment, user: str, at: int
+) -> None:
+    """It answers no requests, says once which permission is missing, and keeps lists fresh."""
+    missing = request_permissions(deployment.settings)[at]
+    guarded.allow(user, [one for one in worker_permissions(deployment.settings) if one != missing])
+    worker = deployment.worker(**guarded.by_password(SCRAM, user, PASSWORD)).start()
+    deployment.await_lag(0, worker)
+    assert worker.stop() == ExitCode.OK
+    assert worker.events().count("requests are not answered") == 1
+    assert str(missing) in worker.stderr
+    assert_exactly_once(deployment)
 
 
 TAKEN_AWAY: dict[str, Callable[[Settings], Permission]] = {

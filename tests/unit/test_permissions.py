@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka.admin import AclOperation, ResourceType
 
 from consumers.cluster import Cluster, ClusterError
-from consumers.permissions import Permission, check_permitted, worker_permissions
+from consumers.permissions import Permission, check_permitted, request_permissions, worker_permissions
 from consumers.settings import Settings
 
 READ, WRITE, DESCRIBE_CONFIGS = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE_CONFIGS
@@ -32,7 +32,7 @@ def check(cluster: FakeCluster, needed: Sequence[Permission] | None = None) -> N
 
 
 def test_the_list_is_short_and_in_the_namespace() -> None:
-    """Two permissions on each topic but that of items, one on group and ids each; all under their real names."""
+    """Two permissions on each topic but that of items, one on each group, one on ids; all under their real names."""
     rows = [permission.row() for permission in worker_permissions(Settings(namespace="blue"))]
     assert [" ".join(row) for row in rows] == [
         "topic literal blue.ratings Read",
@@ -44,7 +44,20 @@ def test_the_list_is_short_and_in_the_namespace() -> None:
         "group literal blue.tastestream Read",
         "transactional id prefixed blue.tastestream. Write",
         "topic literal blue.items Read",
+        "topic literal blue.requests Read",
+        "topic literal blue.replies Write",
+        "topic literal blue.requests DescribeConfigs",
+        "topic literal blue.replies DescribeConfigs",
+        "group literal blue.tastestream.requests Read",
     ]
+
+
+def test_requests_that_are_off_need_nothing() -> None:
+    """Without their topics the list is the one without them; with an app's topic it has that, too."""
+    off = Settings.model_validate({"topics": {"requests": "off", "replies": "off"}})
+    assert request_permissions(off) == []
+    app = Settings.model_validate({"requests": {"reply_topics": "app"}})
+    assert Permission(ResourceType.TOPIC, "app", WRITE) in request_permissions(app)
 
 
 def test_a_worker_s_transactional_id_is_among_those_allowed() -> None:

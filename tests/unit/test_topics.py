@@ -152,7 +152,7 @@ def test_making_creates_what_is_missing_and_corrects_the_rest() -> None:
     topics["more"] = as_specified(SPECS[1], partitions=4)
     topics["lists"] = Topic("lists", "an-id", 6, {"cleanup.policy": "delete"})
     admin = FakeAdmin()
-    report = make(FakeCluster(topics, {}, admin), SPECS, GROUP, replication_factor=3)
+    report = make(FakeCluster(topics, {}, admin), SPECS, [GROUP], replication_factor=3)
     (created,) = admin.created
     assert (created.topic, created.num_partitions, created.replication_factor) == ("ratings", 6, 3)
     assert created.config == SPECS[0].config
@@ -167,7 +167,7 @@ def test_making_creates_what_is_missing_and_corrects_the_rest() -> None:
 def test_making_what_is_made_creates_nothing() -> None:
     """Law: a second run changes nothing; the group's timings are set anew, for they cannot do harm."""
     admin = FakeAdmin()
-    make(FakeCluster(found(*SPECS), GROUP.config, admin), SPECS, GROUP, replication_factor=1)
+    make(FakeCluster(found(*SPECS), GROUP.config, admin), SPECS, [GROUP], replication_factor=1)
     assert (admin.created, list(admin.altered)) == ([], ["workers"])
 
 
@@ -177,7 +177,7 @@ def test_a_refusal_names_what_was_refused(refused: str, doing: str) -> None:
     topics = {"lists": Topic("lists", "an-id", 6, {})}
     cluster = FakeCluster(topics, {}, FakeAdmin(frozenset({refused})))
     with pytest.raises(ClusterError, match=f"{refused} cannot be {doing}: refused"):
-        make(cluster, SPECS, GROUP, replication_factor=1)
+        make(cluster, SPECS, [GROUP], replication_factor=1)
 
 
 def test_input_topics_of_different_size_are_refused() -> None:

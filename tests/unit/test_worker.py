@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from consumers import worker as worker_module
+from consumers.answering.desk import Desk
 from consumers.exit_codes import ExitCode
 from consumers.handler import Handler
 from consumers.health import Health
@@ -18,7 +19,7 @@ from consumers.offsets import SourceError
 from consumers.records import Batch, Record
 from consumers.source import KafkaSource
 from consumers.watchdog import Watchdog
-from consumers.worker import Parts, Surroundings, Worker, WorkerLimits
+from consumers.worker import TURN_S, Parts, Surroundings, Worker, WorkerLimits
 from producers.sink import FencedError, SinkError, TransactionAbortedError, TransactionalSink
 from recommender.recommender import Recommender
 from recommender.store import Store, StoreError, StoreFullError, StoreRestoredError, StoreUnavailableError
@@ -61,6 +62,7 @@ class World:
     is_warm: bool = False
     cached_bytes: int = 20
     cache: Sized = field(default_factory=Sized)
+    waits: list[float | None] = field(default_factory=list)
 
     def called(self, name: str, *arguments: object) -> None:
         self.calls.append((name, *arguments))
@@ -75,8 +77,9 @@ class World:
         return [call[0] for call in self.calls if call[0] not in {"beat", "count", "committed"}]
 
     # The source
-    def poll(self) -> Batch:
+    def poll(self, timeout_s: float | None = None) -> Batch:
         self.called("poll")
+        self.waits.append(timeout_s)
         return self.batches.pop(0) if self.batches else Batch([], METADATA)
 
     def keep_alive(self) -> bool:
@@ -130,6 +133,10 @@ class World:
     def rescan(self) -> None:
         self.called("rescan")
 
+    # The desk
+    def step(self, wait_s: float) -> None:
+        self.called("answer", wait_s)
+
     # The watchdog
     def beat(self) -> None:
         self.called("beat")
@@ -141,6 +148,7 @@ class Rig:
     limits: WorkerLimits = field(default_factory=WorkerLimits)
     metrics: Metrics = field(default_factory=Metrics)
     health: Health = field(default_factory=lambda: Health(60))
+    has_desk: bool = False
     worker: Worker = field(init=False)
 
     def __post_init__(self) -> None:
@@ -151,6 +159,7 @@ class Rig:
             cast("Store", world),
             cast("Handler", world),
             cast("Recommender", world),
+            desk=cast("Desk", world) if self.has_desk else None,
         )
         around = Surroundings(self.metrics, self.health, cast("Watchdog", world), lambda: NOW_MS)
         self.worker = Worker(parts, self.limits, around)
@@ -515,3 +524,63 @@ def test_a_shared_store_is_counted_anew_now_and_then(exclusive: bool, interval_s
     it = rig(exclusive=exclusive, limits=WorkerLimits(rescan_interval_s=interval_s))
     it.worker.step()
     assert it.world.names.count("rescan") == rescans
+
+
+# Requests
+
+
+def desk_rig(*batches: Batch, **world: Any) -> Rig:
+    return Rig(World(list(batches), **world), WorkerLimits(poll_timeout_s=0.02), has_desk=True)
+
+
+def test_requests_are_answered_while_no_ratings_come() -> None:
+    """Law: ratings and requests are waited for in turn, each for no longer than a moment; the step ends in time."""
+    it = desk_rig()
+    it.worker.step()
+    it.world.calls.clear()
+    it.world.waits.clear()
+    it.worker.step()
+    assert it.world.names[:4] == ["poll", "answer", "poll", "answer"]
+    assert set(it.world.waits) == {TURN_S}
+    assert {call[1] for call in it.world.calls if call[0] == "answer"} == {TURN_S}
+
+
+def test_ratings_go_first_and_requests_follow_at_once() -> None:
+    """Law: a batch is committed before requests are looked for, which are not waited for then."""
+    it = desk_rig(Batch([], METADATA), batch(1), batch(2))
+    it.worker.step()
+    it.world.calls.clear()
+    it.worker.step()
+    it.worker.step()
+    turn = ["poll", "handle", "begin", "send", "flush", "commit", "answer"]
+    assert it.world.names == turn * 2
+    assert {call[1] for call in it.world.calls if call[0] == "answer"} == {0.0}
+
+
+def test_requests_wait_until_the_stored_ratings_are_counted() -> None:
+    """Law: nobody is told what is popular before it is known."""
+    it = desk_rig(uncounted_slices=2)
+    for _ in range(2):
+        it.worker.step()
+    assert "answer" not in it.world.names
+    it.worker.step()
+    it.worker.step()
+    assert "answer" in it.world.names
+
+
+def test_what_the_desk_cannot_deal_with_ends_the_worker() -> None:
+    """Law: a failure there is a failure of the step."""
+    it = desk_rig(failures={"answer": [SinkError("x")]})
+    it.worker.step()
+    with pytest.raises(SinkError):
+        it.worker.step()
+
+
+def test_the_watchdog_hears_of_every_look_for_requests() -> None:
+    """Law: a long row of answers is no step that hangs."""
+    it = desk_rig()
+    it.worker.step()
+    it.world.calls.clear()
+    it.worker.step()
+    called = [call[0] for call in it.world.calls]
+    assert all(called[at - 1] == "beat" for at, name in enumerate(called) if name == "answer")

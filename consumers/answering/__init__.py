@@ -1,0 +1,1 @@
+"""Requests answered by the worker, between its batches of ratings."""

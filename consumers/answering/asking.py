@@ -1,0 +1,122 @@
+"""From a question on the wire to one that the recommender takes, with what the reply has to say of who asked."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from consumers.answering.likes import LikeReader
+from recommender.filters import Between, Condition, OneOf, UserFilter
+from recommender.item_filters import ItemFilter
+from recommender.profile import NEW_USER, AttributeValue, History, UserState, mean_rating
+from recommender.question import Question
+from recommender.rules import RankingRules
+from recommender.store import point_id
+from schemas import requests as wire
+from schemas.replies import Asker
+from schemas.request_conditions import AttributeCondition, ItemConditions, NeighbourConditions, QueryRules, ValueRange
+from schemas.request_errors import RequestError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A question ready to be answered: what was asked, whom it is about, and the ids that were left out."""
+
+    wanted: wire.Question
+    question: Question
+    rules: RankingRules
+    asker: Asker
+    unknown: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Makes questions by the deployment's rules, changed where a request may change them.
+
+    Conditions of a request stand in place of the deployment's standing ones: those on neighbours, and those on items.
+    `has_attribute` tells whether any user has one, `newest_ms` when the newest rating of all was given (epoch ms).
+    """
+
+    rules: RankingRules
+    likes: LikeReader
+    has_attribute: Callable[[str], bool]
+    newest_ms: Callable[[], int]
+
+    def asked(self, wanted: wire.Question, states: Mapping[str, UserState]) -> Asked:
+        """The question; `states` are those of the users that questions are about, by user id.
+
+        Raises:
+            RequestError: what is asked for cannot be.
+        """
+        rules = _changed(self.rules, wanted.rules)
+        if wanted.user_id is None:
+            liked = self.likes.read(wanted.likes or (), rules)
+            asked = Asked(wanted, Question(liked.history), liked.rules, _asker(None, liked.history), liked.unknown)
+            return self._narrowed(asked, {})
+        state = states.get(wanted.user_id, NEW_USER)
+        if state.user_id != wanted.user_id:
+            # Forgotten, or another user's point: nothing is known of this one.
+            state = NEW_USER
+        asker = _asker(wanted.user_id, state.history, known=state.user_id is not None)
+        question = Question(state.history, state.seen, point_id(wanted.user_id))
+        return self._narrowed(Asked(wanted, question, rules, asker), state.attributes)
+
+    def _narrowed(self, asked: Asked, attributes: Mapping[str, AttributeValue]) -> Asked:
+        """With the length of the answer, and with the conditions on neighbours, votes and items."""
+        wanted, question = asked.wanted, replace(asked.question, where=self._where(asked.wanted, attributes))
+        if isinstance(wanted, wire.SimilarUsers):
+            return replace(asked, question=replace(question, rules=replace(asked.rules, neighbours=wanted.n)))
+        rules = replace(asked.rules, list_length=wanted.n)
+        if wanted.votes.within_days is not None:
+            rules = replace(rules, votes_within_days=wanted.votes.within_days)
+        items = self._item_filter(wanted.items) or self.rules.filters.items
+        question = replace(question, rules=rules, votes_since_ms=wanted.votes.since, items=items)
+        return replace(asked, question=question)
+
+    def _where(self, wanted: wire.Question, attributes: Mapping[str, AttributeValue]) -> UserFilter | None:
+        if missing := [name for name in wanted.neighbours.attributes if not self.has_attribute(name)]:
+            raise RequestError("unknown_attribute", f"no user has the attribute {missing[0]!r}")
+        return user_filter(wanted.neighbours) or self.rules.filters.of(attributes, self.newest_ms())
+
+    def _item_filter(self, conditions: ItemConditions) -> ItemFilter | None:
+        named = (*conditions.include, *conditions.exclude)
+        if texts := [item for item in named if isinstance(item, str)]:
+            raise RequestError("bad_item_id", f"this catalogue's item ids are integers, and {texts[0][:64]!r} is text")
+        try:
+            wanted = ItemFilter(**conditions.model_dump())
+        except ValueError as error:
+            raise RequestError("bad_filter", str(error)) from None
+        if missing := wanted.unknown(self.likes.catalogue):
+            raise RequestError("unknown_label", "; ".join(missing))
+        return None if wanted == ItemFilter() else wanted
+
+
+def user_filter(conditions: NeighbourConditions) -> UserFilter | None:
+    """Which users may be neighbours; None: all.
+
+    Raises:
+        RequestError: no user can meet the conditions.
+    """
+    try:
+        attributes = tuple(_condition(name, wanted) for name, wanted in conditions.attributes.items())
+        wanted = UserFilter(attributes, conditions.min_ratings, conditions.active_since)
+    except ValueError as error:
+        raise RequestError("bad_filter", str(error)) from None
+    return wanted or None
+
+
+def _condition(name: str, wanted: AttributeCondition) -> Condition:
+    if isinstance(wanted, ValueRange):
+        return Between(name, wanted.least, wanted.greatest)
+    return OneOf(name, wanted.values)
+
+
+def _changed(rules: RankingRules, wanted: QueryRules) -> RankingRules:
+    changed = wanted.model_dump(exclude_none=True)
+    return replace(rules, **changed) if changed else rules
+
+
+def _asker(user_id: str | None, history: History, *, known: bool = False) -> Asker:
+    rated = history.rated()
+    asker: Asker = {"known": known, "num_ratings": len(rated), "avg_rating": mean_rating(rated)}
+    if user_id is not None:
+        asker["user_id"] = user_id
+    return asker

@@ -1,0 +1,119 @@
+"""Likes of somebody without a profile, as the history that they would have, all of the same age.
+
+A like of 1 or −1 is the best or the worst rating of the catalogue's scale, measured from its middle. Where the rules
+measure every rating from one fixed mean, it is worth 1 or −1 in their deviation, as it stands. Ratings are what a
+user's own would be.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recommender.catalogue import Catalogue
+from recommender.profile import History, Items
+from recommender.rules import RankingRules
+from recommender.vector import ValueRule
+from schemas.replies import Candidate
+from schemas.request_errors import RequestError
+from schemas.requests import Like
+from schemas.scale import Scale
+
+CANDIDATES_MAX = 10
+"""Items that are named where one name may mean several."""
+NAMED_MAX = 20
+"""Names that are listed where nothing was found for them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Liked:
+    """Likes as a history, the rules to ask with, and the ids that were left out because nobody knows them."""
+
+    history: History
+    rules: RankingRules
+    unknown: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LikeReader:
+    """Resolves what likes name; `are_rated` tells of dimensions which of them anybody has rated."""
+
+    catalogue: Catalogue
+    scale: Scale
+    are_rated: Callable[[Items], NDArray[np.bool_]]
+
+    def read(self, likes: Sequence[Like], rules: RankingRules) -> Liked:
+        """The history of likes.
+
+        Raises:
+            RequestError: a name that no item or several items have, a rating off the scale, nothing that is known.
+        """
+        resolved = self._resolved(likes)
+        named = np.array(list(resolved), np.uint32)
+        known = self.are_rated(named) | np.array([self.catalogue.get(item) is not None for item in resolved])
+        if not known.any():
+            raise RequestError("unknown_items", f"nobody knows any of these items: {_listed(resolved)}")
+        left = [like for like, is_known in zip(resolved.values(), known, strict=True) if is_known]
+        ratings = np.array([self._rating(like, rules.value) for like in left], np.float64)
+        history = History(named[known], ratings, np.zeros(len(left), np.int64))
+        asking = replace(rules, value=self._measured(left, rules.value), query_events=0, query_half_life=0.0)
+        return Liked(history, asking, tuple(named[~known].tolist()))
+
+    def _resolved(self, likes: Sequence[Like]) -> dict[int, Like]:
+        """The likes by the dimension they name."""
+        hits = [(like, self._hits(like)) for like in likes]
+        if missing := [str(like.name[1]) for like, found in hits if not found]:
+            raise RequestError("not_found", f"no item is known as {_listed(missing)}", not_found=missing)
+        if several := {str(like.name[1]): found for like, found in hits if len(found) > 1}:
+            raise RequestError(
+                "ambiguous",
+                f"several items are known as {_listed(several)}: name the one that is meant by its item_id",
+                candidates={name: list(self._candidates(found)) for name, found in several.items()},
+            )
+        resolved: dict[int, Like] = {}
+        for like, (item,) in hits:
+            if item in resolved:
+                raise RequestError("contradiction", f"the item {item} is named twice")
+            resolved[item] = like
+        return resolved
+
+    def _hits(self, like: Like) -> list[int]:
+        kind, name = like.name
+        if isinstance(name, int):
+            return [name]
+        if kind == "item_id":
+            raise RequestError("bad_item_id", f"this catalogue's item ids are integers, and {name[:64]!r} is text")
+        return self.catalogue.titled(name) if kind == "title" else self.catalogue.linked(kind, name)
+
+    def _candidates(self, items: Sequence[int]) -> Iterator[Candidate]:
+        for item in items[:CANDIDATES_MAX]:
+            known = self.catalogue.get(item)
+            titled: Candidate = {"item_id": item}
+            if known is not None and known.title is not None:
+                titled["title"] = known.title
+            yield titled
+
+    def _rating(self, like: Like, value: ValueRule) -> float:
+        """On the catalogue's scale."""
+        if like.rating is not None:
+            if like.rating not in self.scale:
+                raise RequestError("rating_out_of_scale", f"{like.rating:g} lies outside the scale {self.scale}")
+            return like.rating
+        likes_it = like.like == 1
+        if value.centre is None:
+            return self.scale.maximum if likes_it else self.scale.minimum
+        stars = value.centre + (value.spread if likes_it else -value.spread)
+        return (stars - value.intercept) / value.slope
+
+    def _measured(self, likes: Sequence[Like], value: ValueRule) -> ValueRule:
+        """The rule for these likes: with any of 1 or −1 among them, ratings are measured from the scale's middle."""
+        if value.centre is not None or all(like.like is None for like in likes):
+            return value
+        middle = (self.scale.minimum + self.scale.maximum) / 2
+        return replace(value, centre=middle * value.slope + value.intercept)
+
+
+def _listed(names: Sequence[object] | dict[int, Like] | dict[str, list[int]]) -> str:
+    shown = [str(name)[:100] for name in list(names)[:NAMED_MAX]]
+    return ", ".join(shown) + (", …" if len(names) > NAMED_MAX else "")

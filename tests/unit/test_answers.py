@@ -1,0 +1,192 @@
+"""Requests to replies: one reply each, in order, and what fails for one question fails for that one alone."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from consumers.answering.answers import AnswerRules, Answers
+from consumers.answering.asking import Asking
+from consumers.answering.likes import LikeReader
+from consumers.answering.reply_address import Addresses, Destination
+from consumers.answering.similar_users import UserWriter
+from consumers.answering.writing import AnswerWriter
+from consumers.lists import ListWriter
+from consumers.metrics import Metrics
+from consumers.records import Record
+from recommender.catalogue import Catalogue
+from recommender.listing import RankedList
+from recommender.memory_store import MemoryStore
+from recommender.profile import NEW_USER, HistoryLimits, Rate, SetAttributes, Update, fold
+from recommender.question import Question
+from recommender.recommender import Recommender
+from recommender.rules import RankingRules
+from recommender.standing_filters import NO_FILTERS, StandingFilters
+from recommender.store import StateWrite, StoreSettings, StoreUnavailableError, UserWrite
+from recommender.vector import user_vector
+from schemas.requests import RequestLimits
+from schemas.scale import Scale
+
+RULES = RankingRules()
+USERS, ITEMS = 12, 30
+
+
+def filled_store() -> MemoryStore:
+    """Users who rated, each a few items of those that the next one rated too."""
+    store = MemoryStore(StoreSettings("integer", 0.5, 5.0, RULES.value.fingerprint))
+    writes = []
+    for user in range(USERS):
+        changes = [SetAttributes({"age": 20 + user}), *(Rate((user + at) % ITEMS, 3.0 + at % 3, at) for at in range(6))]
+        rates = [Update("t:0", at, f"u{user}", change) for at, change in enumerate(changes)]
+        state = fold(NEW_USER, rates, HistoryLimits())
+        writes.append(UserWrite(f"u{user}", state, user_vector(state.history, RULES.value), frozenset(), missing=True))
+    store.write(StateWrite({}, writes))
+    return store
+
+
+class Desk:
+    """Answers over a filled store."""
+
+    def __init__(
+        self, *, reply_max_bytes: int = 100_000, allow_user_ids: bool = False, filters: StandingFilters = NO_FILTERS
+    ) -> None:
+        rules_ = replace(RULES, filters=filters)
+        self.store, self.metrics = filled_store(), Metrics()
+        self.recommender = Recommender(self.store, rules_, 1 << 20)
+        self.recommender.scan_slice(USERS)
+        lists = ListWriter("lists", "test", "x", 1)
+        likes = LikeReader(Catalogue(), Scale(), self.recommender.are_rated)
+        near = UserWriter(self.store, allow_user_ids, frozenset({"age"}))
+        rules = AnswerRules(
+            RequestLimits(),
+            Asking(rules_, likes, self.recommender.has_attribute, self.recommender.newest_ms),
+            AnswerWriter(lists, near, "default"),
+            Addresses("replies", {"replies": Destination(1, reply_max_bytes)}),
+            "test",
+        )
+        self.answers = Answers(rules, self.store, self.recommender, self.metrics, lambda: 0)
+
+    def replies(self, *documents: Any) -> list[dict[str, Any]]:
+        records = [
+            Record("requests", 0, at, "requests:0", f"r{at}".encode(), orjson.dumps(document))
+            for at, document in enumerate(documents)
+        ]
+        messages = self.answers.answer(records)
+        assert [message.key for message in messages] == [record.key for record in records]
+        return [orjson.loads(message.value or b"") for message in messages]
+
+
+def test_replies_come_in_the_order_of_their_requests() -> None:
+    """Lists, users, errors and batches mixed: each reply is that of its own request asked alone."""
+    documents: list[Any] = [
+        {"user_id": "u1"},
+        {"type": "similar_users", "user_id": "u2", "n": 3},
+        {"user_id": "u3", "n": 0},
+        {"type": "batch", "questions": [{"user_id": "u4"}, {"x": 1}, {"likes": [{"item_id": 3, "like": 1}]}]},
+        {"likes": [{"item_id": 5, "rating": 4}], "n": 2},
+    ]
+    together = Desk().replies(*documents)
+    assert [reply.pop("request_id") for reply in together] == [f"r{at}" for at in range(5)]
+    alone = [Desk().replies(document)[0] for document in documents]
+    assert together == [{k: v for k, v in reply.items() if k != "request_id"} for reply in alone]
+
+
+def test_similar_users_are_named_only_where_that_is_allowed() -> None:
+    """The setting decides, for every user of the answer."""
+    question = {"type": "similar_users", "user_id": "u2", "n": 3}
+    (silent,), (open_,) = Desk().replies(question), Desk(allow_user_ids=True).replies(question)
+    assert [user.get("user_id") for user in silent["users"]] == [None] * 3
+    assert "u2" not in {user["user_id"] for user in open_["users"]}
+    assert open_["users"][0]["overlap"] == 5
+
+
+def test_a_reply_that_is_too_large_is_an_error() -> None:
+    """It would abort its transaction, and with it everybody's."""
+    (reply,) = Desk(reply_max_bytes=500).replies({"user_id": "u1", "n": 20})
+    assert reply["error"]["code"] == "reply_too_large"
+
+
+def ages(reply: dict[str, Any]) -> list[int]:
+    return sorted(user["attributes"]["age"] for user in reply["users"])
+
+
+def similar(n: int, **neighbours: Any) -> dict[str, Any]:
+    return {"type": "similar_users", "user_id": "u5", "n": n, "neighbours": neighbours}
+
+
+def test_neighbours_are_those_that_meet_the_conditions() -> None:
+    """Enough of them are found as asked; too few, and the reply says how the conditions were widened."""
+    within, beyond = Desk().replies(
+        similar(2, attributes={"age": {"around": 25, "within": 2}}),
+        similar(6, attributes={"age": {"around": 25, "within": 2}}),
+    )
+    assert (len(ages(within)), within["widened"]) == (2, "as asked")
+    assert set(ages(within)) <= {23, 24, 26, 27}
+    assert (len(ages(beyond)), beyond["widened"]) == (6, "age +/- 4")
+
+
+def test_an_attribute_that_nobody_has_is_an_error() -> None:
+    """A misspelt name is told, instead of being widened away."""
+    (reply,) = Desk().replies(similar(2, attributes={"aeg": 25}))
+    assert reply["error"]["code"] == "unknown_attribute"
+
+
+def test_the_standing_filters_hold_unless_a_question_has_its_own() -> None:
+    """Who asks for other neighbours gets them; who does not, those of the deployment."""
+    desk = Desk(filters=StandingFilters(near=(("age", 1.0),)))
+    standing, own = desk.replies(similar(2), similar(2, min_ratings=1))
+    assert (ages(standing), standing["widened"]) == ([24, 26], "as asked")
+    assert own["widened"] == "as asked"
+    assert "widened" not in Desk().replies(similar(2))[0]
+
+
+class Failing(Recommender):
+    """Fails at users who have rated an item, as a bug would."""
+
+    def answer(self, questions: Sequence[Question]) -> list[RankedList]:
+        if any(3 in question.history.items for question in questions):
+            raise RuntimeError("a bug")
+        return super().answer(questions)
+
+
+def test_a_bug_costs_the_one_question_that_meets_it() -> None:
+    """The others of the batch are answered, and the worker goes on."""
+    desk = Desk()
+    desk.recommender.__class__ = Failing
+    first, second, third = desk.replies({"user_id": "u9"}, {"user_id": "u3"}, {"user_id": "u8"})
+    assert second["error"]["code"] == "internal"
+    assert first["items"]
+    assert third["items"]
+
+
+def test_a_store_that_is_away_is_nobody_s_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole batch waits."""
+    desk = Desk()
+
+    def away(*_: object) -> None:
+        raise StoreUnavailableError("away")
+
+    monkeypatch.setattr(desk.store, "nearest", away)
+    with pytest.raises(StoreUnavailableError):
+        desk.replies({"user_id": "u1"})
+
+
+def test_asking_changes_nothing() -> None:
+    """Neither what is stored, nor the statistics, nor the items that are known."""
+    desk = Desk()
+    before = (desk.store.scan(None, 100).states, desk.recommender.statistics.counts.tolist())
+    desk.replies({"user_id": "u1"}, {"likes": [{"item_id": 3, "like": 1}, {"item_id": 999, "like": 1}]})
+    assert (desk.store.scan(None, 100).states, desk.recommender.statistics.counts.tolist()) == before
+    assert len(desk.recommender.index) == len(before[1])
+
+
+def test_every_question_is_counted_by_what_became_of_it() -> None:
+    """Answered, or the code of its error."""
+    desk = Desk()
+    desk.replies({"user_id": "u1"}, {"type": "batch", "questions": [{"user_id": "u2"}, {}]}, [])
+    text = desk.metrics.render().decode()
+    assert 'tastestream_requests_total{outcome="answered"} 2.0' in text
+    assert 'tastestream_requests_total{outcome="missing_field"} 1.0' in text
+    assert 'tastestream_requests_total{outcome="not_an_object"} 1.0' in text

@@ -1,0 +1,134 @@
+"""The desk over fakes that write down what they are asked: a reply and its request's offset, or neither."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from consumers.answering.answers import Answers
+from consumers.answering.desk import Desk, DeskParts
+from consumers.answering.request_source import RequestSource
+from consumers.metrics import Metrics
+from consumers.records import Batch, Record
+from producers.sink import FencedError, TransactionAbortedError, TransactionalSink
+from recommender.store import StoreError, StoreUnavailableError
+from schemas.messages import Message
+
+METADATA = object()
+
+
+def batch(*offsets: int) -> Batch:
+    return Batch([Record("requests", 0, offset, "requests:0", b"r", b"{}") for offset in offsets], METADATA)
+
+
+@dataclass
+class World:
+    """Everything around a desk; `failures` are raised by the calls of a name, in turn."""
+
+    batches: list[Batch] = field(default_factory=list)
+    failures: dict[str, list[Exception]] = field(default_factory=dict)
+    calls: list[Any] = field(default_factory=list)
+
+    def called(self, name: str, *arguments: object) -> None:
+        self.calls.append((name, *arguments) if arguments else name)
+        if waiting := self.failures.get(name):
+            raise waiting.pop(0)
+
+    def poll(self, _wait_s: float) -> Batch:
+        self.called("poll")
+        return self.batches.pop(0) if self.batches else Batch()
+
+    def rewind(self) -> None:
+        self.called("rewind")
+
+    def answer(self, records: list[Record]) -> list[Message]:
+        self.called("answer")
+        return [Message("replies", b"r", b"%d" % record.offset) for record in records]
+
+    def begin(self) -> None:
+        self.called("begin")
+
+    def send(self, messages: list[Message]) -> None:
+        self.called("send", *(message.value for message in messages))
+
+    def commit(self, next_offsets: Mapping[tuple[str, int], int], metadata: object) -> None:
+        assert metadata is METADATA
+        self.called("commit", dict(next_offsets))
+
+
+def desk_of(world: World) -> Desk:
+    source, sink, answers = (cast("Any", world) for _ in range(3))
+    parts = DeskParts(
+        cast("RequestSource", source),
+        cast("TransactionalSink", sink),
+        cast("Answers", answers),
+        Metrics(),
+        lambda: 0,
+    )
+    return Desk(parts, setbacks_in_a_row_max=2)
+
+
+def test_replies_and_offsets_are_one_transaction() -> None:
+    """Answered, begun, sent and committed, with the offset after the last request."""
+    world = World([batch(3, 4)])
+    desk_of(world).step(0)
+    assert world.calls == ["poll", "answer", "begin", ("send", b"3", b"4"), ("commit", {("requests", 0): 5})]
+
+
+def test_without_requests_nothing_is_begun() -> None:
+    """An idle desk writes nothing."""
+    world = World()
+    desk_of(world).step(0)
+    assert world.calls == ["poll"]
+
+
+def test_an_aborted_transaction_is_read_again() -> None:
+    """Nothing of it is visible, so its requests come once more; too often in a row ends the worker."""
+    aborted = [TransactionAbortedError("x") for _ in range(3)]
+    world = World([batch(1), batch(1), batch(1)], {"commit": [*aborted]})
+    desk = desk_of(world)
+    for _ in range(2):
+        desk.step(0)
+        assert world.calls[-1] == "rewind"
+    with pytest.raises(TransactionAbortedError):
+        desk.step(0)
+
+
+def test_a_commit_ends_a_row_of_setbacks() -> None:
+    """Setbacks count only one after the other."""
+    world = World([batch(1)] * 4)
+    desk = desk_of(world)
+    for _ in range(2):
+        world.failures["commit"] = [TransactionAbortedError("x")]
+        desk.step(0)
+        desk.step(0)
+    assert [call for call in world.calls if call == "rewind"] == ["rewind"] * 2
+
+
+def test_a_store_that_is_away_lets_requests_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read again after a pause, in which nothing is asked."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    world = World([batch(1), batch(1)], {"answer": [StoreUnavailableError("away", 3.0)]})
+    desk = desk_of(world)
+    desk.step(0)
+    assert world.calls == ["poll", "answer", "rewind"]
+    now[0] += 2.9
+    desk.step(0)
+    assert world.calls[-1] == "rewind"
+    now[0] += 0.2
+    desk.step(0)
+    assert world.calls[-1] == ("commit", {("requests", 0): 2})
+
+
+@pytest.mark.parametrize(
+    ("name", "failure"), [("commit", FencedError("x")), ("answer", StoreError("x")), ("poll", RuntimeError("x"))]
+)
+def test_what_cannot_pass_ends_the_worker(name: str, failure: Exception) -> None:
+    """Fenced, or a store that cannot be used: nothing is committed, and nothing is hidden."""
+    world = World([batch(1)], {name: [failure]})
+    with pytest.raises(type(failure)):
+        desk_of(world).step(0)
+    assert "rewind" not in world.calls
