@@ -25,6 +25,14 @@ def print_answer(answer: Answer) -> None:
             console.print(f"{text}: {answer[name]}", markup=False, highlight=False)
 
 
+def error_text(error: Answer) -> str:
+    """What is wrong with a request, and the items that an ambiguous name may mean."""
+    lines = [f"tastestream: {error['message']}"]
+    for candidates in error.get("candidates", {}).values():
+        lines += [f"  {one['item_id']}  {one.get('title', '')}" for one in candidates]
+    return "\n".join(lines)
+
+
 def _heading(answer: Answer) -> str:
     asker = answer["asker"]
     whom = f"user {asker['user_id']}" if "user_id" in asker else "somebody with these likes"

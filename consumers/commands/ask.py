@@ -8,7 +8,7 @@ import typer
 
 from consumers.answering.client import ask
 from consumers.answering.opening import find_topics
-from consumers.commands.answer_tables import print_answer
+from consumers.commands.answer_tables import error_text, print_answer
 from consumers.commands.context import errors, print_json, refuse, settings_of
 from consumers.commands.options import command_of
 from consumers.commands.question_options import conditions, likes, rules
@@ -97,7 +97,7 @@ def _print(options: AskOptions, reply: dict[str, Any]) -> None:
     if "error" not in reply:
         return
     if not options.json:
-        errors.print(f"tastestream: {reply['error']['message']}", style="red", markup=False, soft_wrap=True)
+        errors.print(error_text(reply["error"]), style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(ExitCode.CHECK_FAILED)
 
 

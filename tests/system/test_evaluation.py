@@ -33,7 +33,7 @@ def evaluators_list(system: ServiceSystem, event: RatedEvent) -> list[dict[str, 
     system.learn([event])
     state = system.states.load([event.user_id], [])[event.user_id]
     ranked, _ = system.recommender.assess(event.user_id, state, event.item)
-    return orjson.loads(orjson.dumps(ListWriter("", "", "", 0)._items(ranked)))  # type: ignore[no-any-return]
+    return orjson.loads(orjson.dumps(ListWriter("", "", "", 0).items(ranked)))  # type: ignore[no-any-return]
 
 
 def test_a_worker_in_batches_of_one_publishes_what_the_evaluator_measures(deployment: Deployment) -> None:

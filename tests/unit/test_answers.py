@@ -19,7 +19,7 @@ from consumers.records import Record
 from recommender.catalogue import Catalogue
 from recommender.listing import RankedList
 from recommender.memory_store import MemoryStore
-from recommender.profile import NEW_USER, HistoryLimits, Rate, SetAttributes, Update, fold
+from recommender.profile import NEW_USER, Change, HistoryLimits, Rate, SetAttributes, Update, fold
 from recommender.question import Question
 from recommender.recommender import Recommender
 from recommender.rules import RankingRules
@@ -38,7 +38,8 @@ def filled_store() -> MemoryStore:
     store = MemoryStore(StoreSettings("integer", 0.5, 5.0, RULES.value.fingerprint))
     writes = []
     for user in range(USERS):
-        changes = [SetAttributes({"age": 20 + user}), *(Rate((user + at) % ITEMS, 3.0 + at % 3, at) for at in range(6))]
+        changes: list[Change] = [SetAttributes({"age": 20 + user})]
+        changes += [Rate((user + at) % ITEMS, 3.0 + at % 3, at) for at in range(6)]
         rates = [Update("t:0", at, f"u{user}", change) for at, change in enumerate(changes)]
         state = fold(NEW_USER, rates, HistoryLimits())
         writes.append(UserWrite(f"u{user}", state, user_vector(state.history, RULES.value), frozenset(), missing=True))
