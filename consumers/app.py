@@ -46,6 +46,7 @@ from consumers.watchdog import Watchdog
 from consumers.worker import Parts, Surroundings, Worker, WorkerLimits
 from producers.sink import SinkOptions, TransactionalSink
 from recommender.catalogue import Catalogue
+from recommender.explaining import explaining
 from recommender.recommender import Recommender
 from recommender.store import Store, StoreError
 from schemas.decode import decoder_for
@@ -259,7 +260,6 @@ def _handler(
     dead_letter_max_bytes: int,
 ) -> Handler:
     rules = ranking_rules(settings)
-    limits = settings.limits
     door = Door(
         decoder_for("json"),
         wire_rules(settings),
@@ -268,10 +268,11 @@ def _handler(
         dead_letter_max_bytes,
         DeadLetterLimits(dead_letter_tolerance(settings)),
     )
-    state_rules = StateRules(rules.value, history_limits(settings), limits.own_cache_max_bytes)
+    state_rules = StateRules(rules.value, history_limits(settings), settings.limits.own_cache_max_bytes)
     states = UserStates(store, state_rules, writer=secrets.token_hex(8))
     popular = PopularList(recommender, lists, settings.input_topics[0], settings.ranking.popular_interval_s)
-    return Handler(door, states, recommender, lists, around.metrics, clock_ms, popular)
+    ranking = explaining(recommender, settings.ranking.explain_items)
+    return Handler(door, states, ranking, lists, around.metrics, clock_ms, popular)
 
 
 def replaying_handler(settings: Settings, store: Store) -> Handler:

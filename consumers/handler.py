@@ -14,6 +14,7 @@ from consumers.metrics import Metrics
 from consumers.popular_list import PopularList
 from consumers.records import Batch, Record
 from consumers.user_states import Transition, UserStates
+from recommender.explaining import Explainer
 from recommender.profile import Change, Forget, Rate, Retract, SetAttributes, Update, UserState
 from recommender.recommender import Recommender
 from schemas.dead_letters import RefusedRecord, dead_letter
@@ -50,7 +51,7 @@ class Handler:
         self,
         door: Door,
         states: UserStates,
-        recommender: Recommender,
+        recommender: Recommender | Explainer,
         lists: ListWriter,
         metrics: Metrics,
         clock_ms: Callable[[], int],

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from consumers.reasons import why_there
 from consumers.records import Record
 from recommender.catalogue import Catalogue
+from recommender.explanation import SCORE_DIGITS
 from recommender.listing import RankedList
 from recommender.profile import UserState, mean_rating
 from schemas.decode import Decoded
@@ -21,7 +23,6 @@ from schemas.recommendations import (
 )
 from schemas.times import format_time
 
-_SCORE_DIGITS = 6
 _RATING_DIGITS = 2
 
 
@@ -82,7 +83,7 @@ class ListWriter:
 
     def items(self, ranked: RankedList) -> list[ListItem]:
         """The places of a list, as its record has them."""
-        scores = np.round(ranked.score, _SCORE_DIGITS).tolist()
+        scores = np.round(ranked.score, SCORE_DIGITS).tolist()
         ratings = np.round(ranked.predicted_rating, _RATING_DIGITS).tolist()
         items: list[ListItem] = [
             {"item_id": item, "score": score, "predicted_rating": rating, "support": support}
@@ -90,16 +91,23 @@ class ListWriter:
         ]
         for place, item in zip(items, ranked.item, strict=True):
             self._name(place, item)
+        # As many as are explained, which may be fewer or none.
+        for place, explanation in zip(items, ranked.why, strict=False):
+            place["why"] = why_there(explanation, self._title)
         return items
 
     def _name(self, place: ListItem, item: int) -> None:
+        if (title := self._title(item)) is not None:
+            place["title"] = title
         known = self.catalogue.get(item)
-        if known is not None and known.title is not None:
-            place["title"] = known.title
-        elif self.fallback_title is not None:
-            place["title"] = self.fallback_title.replace("{item_id}", str(item))
         if known is not None and known.genres:
             place["genres"] = list(known.genres)
+
+    def _title(self, item: int) -> str | None:
+        known = self.catalogue.get(item)
+        if known is not None and known.title is not None:
+            return known.title
+        return None if self.fallback_title is None else self.fallback_title.replace("{item_id}", str(item))
 
 
 def _source(record: Record, rated_at_ms: int, event_id: str | None) -> ListSource:

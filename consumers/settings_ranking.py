@@ -62,6 +62,8 @@ class RankingSettings(Section):
     diversity: Annotated[float, Field(ge=0, le=1)] | None = None
     """How much it counts that a list's items are unlike each other in genres, tags and year; 0: not at all."""
 
+    explain_items: Annotated[int, Field(ge=0, le=100)] = 0
+    """So many items of each list, from the top, say why they are there; costs some ms per list; 0: none."""
     popular_interval_s: Annotated[float, Field(ge=0, le=86_400)] = 60
     """How often the list for users nobody knows is published, under the key _popular; 0: never."""
 

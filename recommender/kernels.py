@@ -5,7 +5,7 @@ of sixteen times. Sums run in the order of the entries in both.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,22 @@ class Tally:
         return Tally(self.dense[places], score, self.support[places], weight, pull)
 
 
+class CastVotes(NamedTuple):
+    """Every entry of the neighbours, one neighbour behind the other, all of shape (m,).
+
+    `voter` is the number of the entry's neighbour, `ranks` what `Ballots.ranks` says of its item, `positions` and
+    `weights` are factors of its vote in `votes`.
+    """
+
+    dense: Dense
+    residuals: Floats
+    voter: NDArray[np.int64]
+    ranks: Dense
+    positions: Floats
+    weights: Floats
+    votes: Floats
+
+
 class Kernels(Protocol):
     """What an implementation offers."""
 
@@ -79,19 +95,14 @@ class NumpyKernels:
 
     def tally(self, ballots: Ballots) -> Tally:
         """See `Kernels.tally`."""
-        (dense, residuals), lengths = ballots.profiles.entries(), ballots.profiles.lengths
-        ranks = ballots.ranks[dense]
-        weights = np.repeat(ballots.weights, lengths)
-        votes = ballots.slope * residuals + ballots.offset
-        votes *= weights
-        votes *= ballots.positions[_distances(ranks, lengths)]
-        open_ = np.flatnonzero(ranks == OPEN)
-        local, items = self._numbered(dense[open_], len(ballots.ranks))
-        n, weights = len(items), weights[open_]
-        score = np.bincount(local, votes[open_], n).astype(np.float64, copy=False)
+        cast = votes_cast(ballots)
+        open_ = np.flatnonzero(cast.ranks == OPEN)
+        local, items = self._numbered(cast.dense[open_], len(ballots.ranks))
+        n, weights = len(items), cast.weights[open_]
+        score = np.bincount(local, cast.votes[open_], n).astype(np.float64, copy=False)
         support = np.bincount(local, minlength=n)
         weight = np.bincount(local, weights, n).astype(np.float64, copy=False)
-        pull = np.bincount(local, weights * residuals[open_], n).astype(np.float64, copy=False)
+        pull = np.bincount(local, weights * cast.residuals[open_], n).astype(np.float64, copy=False)
         voted = np.flatnonzero(support)
         return Tally(items[voted], score[voted], support[voted], weight[voted], pull[voted])
 
@@ -121,6 +132,18 @@ class NumpyKernels:
         items = dense[self._slot[dense] == order]
         self._slot[items] = np.arange(len(items), dtype=np.int32)
         return self._slot[dense], items
+
+
+def votes_cast(ballots: Ballots) -> CastVotes:
+    """What every neighbour says of every item of theirs; items that may not be shown among them."""
+    (dense, residuals), lengths = ballots.profiles.entries(), ballots.profiles.lengths
+    ranks = ballots.ranks[dense]
+    voter = np.repeat(np.arange(len(lengths)), lengths)
+    weights, positions = ballots.weights[voter], ballots.positions[_distances(ranks, lengths)]
+    votes = ballots.slope * residuals + ballots.offset
+    votes *= weights
+    votes *= positions
+    return CastVotes(dense, residuals, voter, ranks, positions, weights, votes)
 
 
 def _distances(ranks: Dense, lengths: Slots) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from recommender.catalogue import Catalogue
 from recommender.cold_start import with_popularity
 from recommender.content import ContentVectors
 from recommender.diversity import CANDIDATES_MAX, diversified
+from recommender.explanation import Explanation
 from recommender.item_filters import ItemFilter
 from recommender.item_index import Dense, ItemIndex
 from recommender.kernels import Kernels, Tally
@@ -48,13 +49,26 @@ class Asking(NamedTuple):
         return 0 < len(self.rated) < self.rules.personal_min_ratings
 
 
+class Weighed(NamedTuple):
+    """What a list is made of, step by step, and the weight of what each step mixed in.
+
+    `votes` are those for what may be in the list, `known` have popularity in them, and `final` the trend as well.
+    """
+
+    votes: Tally
+    known: Tally
+    final: Tally
+    popularity_weight: float = 0.0
+    trend_weight: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class RankedList:
     """A list, best first, and how well founded it is, in parallel columns.
 
     `item` is the dimension, `score` is 1 for the best of the list where scores are relative, `support` is the number
     of neighbours who rated it. `widened` names the step by which a filter on neighbours found enough of them; None:
-    there was no filter.
+    there was no filter. `why` explains the first so many places.
     """
 
     tier: Tier
@@ -63,6 +77,7 @@ class RankedList:
     predicted_rating: list[float]
     support: list[int]
     widened: str | None = None
+    why: tuple[Explanation, ...] = ()
 
     def __add__(self, tail: "RankedList") -> "RankedList":
         """This list, then another."""
@@ -73,6 +88,7 @@ class RankedList:
             self.predicted_rating + tail.predicted_rating,
             self.support + tail.support,
             self.widened,
+            self.why,
         )
 
 
@@ -122,25 +138,41 @@ class Lister:
             counts[~self._allowed(statistics, asking.likes, np.arange(len(counts), dtype=np.int32))] = 0
         return with_popularity(tally, counts, asking.rules.cold_popularity)
 
-    def _best_of(self, statistics: ItemStatistics, tier: Tier, asking: Asking, tally: Tally) -> RankedList:
-        if asking.items is not None:
-            tally = tally.at(self._allowed(statistics, asking.items, tally.dense))
-        if asking.rules.cold_popularity and asking.is_cold:
-            tally = self._with_popularity(statistics, asking, tally.at(tally.support > 0))
-        if asking.rules.tuning_every_lists:
-            tally = self._with_trend(statistics, asking, tally)
-        return self._voted(statistics, tier, asking, tally, self._chosen(asking.rules, tally))
+    def weighed(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> Weighed:
+        """What a list is made of, for a look at it; makes none."""
+        cold = self._of_a_cold_user(statistics, asking, self._eligible(statistics, asking, tally))
+        return self._with_trend(statistics, asking, cold) if asking.rules.tuning_every_lists else cold
 
-    def _with_trend(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> Tally:
-        trend = statistics.trend
-        self._keep_shortlists(statistics, asking, tally)
+    def _best_of(self, statistics: ItemStatistics, tier: Tier, asking: Asking, tally: Tally) -> RankedList:
+        weighed = self._of_a_cold_user(statistics, asking, self._eligible(statistics, asking, tally))
+        if asking.rules.tuning_every_lists:
+            self._keep_shortlists(statistics, asking, weighed.final)
+            weighed = self._with_trend(statistics, asking, weighed)
+        chosen = self._chosen(asking.rules, weighed.final)
+        return self._voted(statistics, tier, asking, weighed.final, chosen)
+
+    def _eligible(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> Tally:
+        if asking.items is None:
+            return tally
+        return tally.at(self._allowed(statistics, asking.items, tally.dense))
+
+    def _of_a_cold_user(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> Weighed:
+        weight = asking.rules.cold_popularity
+        if not weight or not asking.is_cold:
+            return Weighed(tally, tally, tally)
+        votes = tally.at(tally.support > 0)
+        known = self._with_popularity(statistics, asking, votes)
+        return Weighed(votes, known, known, popularity_weight=weight)
+
+    def _with_trend(self, statistics: ItemStatistics, asking: Asking, weighed: Weighed) -> Weighed:
+        trend, tally = statistics.trend, weighed.known
         mix = self.tuner.choice(len(asking.rated), trend.span_days)
         if not mix.weight:
-            return tally
+            return weighed
         leaders = self._ranker.unlisted(asking.rated, asking.seen, tally.dense, trend.leaders(mix.half_life))
         if asking.items is not None:
             leaders = leaders[self._allowed(statistics, asking.items, leaders)]
-        return mixed(tally, trend, leaders, mix)
+        return weighed._replace(final=mixed(tally, trend, leaders, mix), trend_weight=mix.weight)
 
     def _keep_shortlists(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> None:
         if asking.identity is None:

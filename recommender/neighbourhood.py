@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from recommender.explanation import VectorEntries
 from recommender.filters import UserFilter, widened
 from recommender.item_index import ItemIndex
 from recommender.neighbour_cache import (
@@ -17,11 +19,11 @@ from recommender.neighbour_cache import (
     decode_neighbour,
     joined,
 )
-from recommender.profile import Floats
+from recommender.profile import EMPTY_HISTORY, Floats
 from recommender.question import Question
 from recommender.rules import RankingRules
 from recommender.store import NeighbourQuery, Neighbours, Store
-from recommender.vector import SparseVector, query_vector
+from recommender.vector import SparseVector, query_vector, user_vector
 
 NOBODY = -1
 """No point's id."""
@@ -40,6 +42,15 @@ class _Way(NamedTuple):
     name: str | None
     where: UserFilter | None
     is_last: bool
+
+
+class Voters(NamedTuple):
+    """Neighbours with ratings: profiles and similarities, shape (k,); `among` says which of those found they are."""
+
+    profiles: Profiles
+    similarities: Floats
+    among: NDArray[np.bool_] | None = None
+    """None: all."""
 
 
 class Neighbourhood:
@@ -96,13 +107,13 @@ class Neighbourhood:
             self._cache.put(identity, wanted[identity], profile)
         return profiles
 
-    def voters(self, found: Neighbours, fetched: Mapping[int, NeighbourProfile]) -> tuple[Profiles, Floats]:
-        """The neighbours with ratings, and their similarities."""
+    def voters(self, found: Neighbours, fetched: Mapping[int, NeighbourProfile]) -> Voters:
+        """The neighbours with ratings."""
         slots = self._cache.find(found.ids, found.versions)
         profiles = self._cache.profiles(slots) if (slots >= 0).all() else self._gathered(found, slots, fetched)
         return _with_ratings(profiles, np.array(found.similarities))
 
-    def voters_since(self, found: Neighbours, since_ms: int) -> tuple[Profiles, Floats]:
+    def voters_since(self, found: Neighbours, since_ms: int) -> Voters:
         """The same of ratings from `since_ms` on, read anew, because the cache does not keep their times."""
         histories = self._store.histories(found.ids) if found.ids else {}
         profiles = {
@@ -110,9 +121,31 @@ class Neighbourhood:
             for identity, history in histories.items()
         }
         if not profiles:
-            return joined([NO_PROFILE]).at(np.zeros(1, np.bool_)), np.empty(0)
+            return Voters(joined([NO_PROFILE]).at(np.zeros(1, np.bool_)), np.empty(0))
         voting = joined([profiles.get(identity, NO_PROFILE) for identity in found.ids])
         return _with_ratings(voting, np.array(found.similarities))
+
+    def vectors(self, found: Neighbours, voters: Voters, *, whole: bool) -> VectorEntries:
+        """What the voters were found by; `whole`: their profiles hold all that they rated."""
+        rule, (profiles, _, among) = self._rules.value, voters
+        if whole and rule.centre is None and rule.decay_per_year == 1.0:
+            (dense, residuals), lengths = profiles.entries(), profiles.lengths
+            voter = np.repeat(np.arange(len(lengths)), lengths)
+            return VectorEntries(voter, self._index.items[dense], rule.slope / rule.spread * residuals + rule.offset)
+        ids = found.ids if among is None else [found.ids[at] for at in np.flatnonzero(among).tolist()]
+        return self._vectors_read(ids)
+
+    def _vectors_read(self, ids: Sequence[int]) -> VectorEntries:
+        histories, rule = self._store.histories(ids), self._rules.value
+        vectors = [user_vector(histories.get(identity, EMPTY_HISTORY), rule) for identity in ids]
+        held = [(at, vector) for at, vector in enumerate(vectors) if vector is not None]
+        nothing: list[SparseVector] = [SparseVector(np.empty(0, np.uint32), np.empty(0, np.float32))]
+        some = nothing + [vector for _, vector in held]
+        return VectorEntries(
+            np.repeat(np.array([at for at, _ in held], np.intp), [len(vector) for _, vector in held]),
+            np.concatenate([vector.indices for vector in some]),
+            np.concatenate([vector.values for vector in some]).astype(np.float64),
+        )
 
     def _read(self, ids: Sequence[int]) -> dict[int, NeighbourProfile]:
         histories = self._store.histories(ids) if ids else {}
@@ -138,8 +171,8 @@ def _ways(where: UserFilter | None) -> Iterator[_Way]:
         yield _Way(step.name, step.where or None, is_last=step is steps[-1])
 
 
-def _with_ratings(profiles: Profiles, similarities: Floats) -> tuple[Profiles, Floats]:
+def _with_ratings(profiles: Profiles, similarities: Floats) -> Voters:
     if not len(profiles) or profiles.lengths.all():
-        return profiles, similarities
+        return Voters(profiles, similarities)
     some = profiles.lengths > 0
-    return profiles.at(some), similarities[some]
+    return Voters(profiles.at(some), similarities[some], some)

@@ -67,18 +67,16 @@ class Ranker:
         rules = rules or self._rules
         self._ranks[seen] = SEEN
         self._ranks[rated] = np.arange(len(rated), dtype=np.int32)
-        ballots = Ballots(
-            profiles=profiles,
-            weights=(similarities / similarities[0]) ** rules.similarity_exponent,
-            ranks=self._ranks[: len(self._index)],
-            positions=self._weights_by_distance(rules, int(profiles.lengths.max())),
-            slope=rules.value.slope * rules.vote_slope,
-            offset=rules.vote_offset,
-        )
-        found = self._kernels.tally(ballots)
+        found = self._kernels.tally(self._ballots(self._ranks[: len(self._index)], profiles, similarities, rules))
         self._ranks[seen] = self._idle[seen]
         self._ranks[rated] = self._idle[rated]
         return _scored(found, rules, float(similarities[0]))
+
+    def ballots(self, rated: Dense, profiles: Profiles, similarities: Floats, rules: RankingRules) -> Ballots:
+        """What the neighbours vote with, for a look at single votes; nothing is marked as seen in it."""
+        ranks: Dense = np.full(len(self._index), OPEN, np.int32)
+        ranks[rated] = np.arange(len(rated), dtype=np.int32)
+        return self._ballots(ranks, profiles, similarities, rules)
 
     def unlisted(self, rated: Dense, seen: Dense, listed: Dense, items: Dense) -> Dense:
         """Those of the items that the user has not seen and that are not listed yet."""
@@ -90,6 +88,16 @@ class Ranker:
         for some in marked:
             self._ranks[some] = self._idle[some]
         return found
+
+    def _ballots(self, ranks: Dense, profiles: Profiles, similarities: Floats, rules: RankingRules) -> Ballots:
+        return Ballots(
+            profiles=profiles,
+            weights=(similarities / similarities[0]) ** rules.similarity_exponent,
+            ranks=ranks,
+            positions=self._weights_by_distance(rules, int(profiles.lengths.max())),
+            slope=rules.value.slope * rules.vote_slope,
+            offset=rules.vote_offset,
+        )
 
     def _weights_by_distance(self, rules: RankingRules, length: int) -> Floats:
         numbers = rules.position_floor, rules.position_half_life

@@ -1,6 +1,6 @@
 """The recommender: states of users in, ranked lists out, with everything between them (query, cache, votes, fill)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from recommender.catalogue import Catalogue
 from recommender.cold_start import liked_genres
 from recommender.content import content_vector
+from recommender.explanation import Evidence, Opinions
 from recommender.item_index import ItemIndex
 from recommender.kernels import Kernels, NumpyKernels, Tally
 from recommender.listing import Asking, Lister, RankedList, Tier
 from recommender.neighbour_cache import NeighbourCache, NeighbourProfile
-from recommender.neighbourhood import Found, Neighbourhood
+from recommender.neighbourhood import Found, Neighbourhood, Voters
 from recommender.prediction import predict_voted, user_baseline
 from recommender.profile import History, Items, UserState
 from recommender.question import Question
@@ -23,6 +24,7 @@ from recommender.similar_items import RATERS_MAX, Alike, Likeness, SimilarItems,
 from recommender.standing_filters import NO_FILTERS
 from recommender.statistics import ItemStatistics, StatisticsScan, difference
 from recommender.store import Neighbours, Store, point_id
+from recommender.vector import query_vector
 
 ATTRIBUTES_MAX = 10_000
 """Names of attributes that are known; beyond them no further one is."""
@@ -97,7 +99,7 @@ class Recommender:
 
     def recommend(self, users: Sequence[tuple[str, UserState]]) -> list[RankedList]:
         """A list for each (user id, stored state), in order."""
-        return self._answered([self._question_of(user_id, state) for user_id, state in users], tuning=True)
+        return self._answered([self.question_of(user_id, state) for user_id, state in users], tuning=True)
 
     def answer(self, questions: Sequence[Question]) -> list[RankedList]:
         """A list for each question, in order. Asking changes nothing that later lists depend on."""
@@ -151,10 +153,35 @@ class Recommender:
         """The nearest users for each question, in order."""
         return self._neighbourhood.nearest(questions)
 
+    def evidence(self, questions: Sequence[Question], *, tuning: bool) -> Iterator[tuple[RankedList, Evidence]]:
+        """A list for each question, in order, with what it was made from; `tuning`: these lists are published."""
+        self._keep_up_with_the_catalogue()
+        found = self._neighbourhood.nearest(questions)
+        fetched = self._neighbourhood.fetched([one.neighbours for one in found])
+        for question, one in zip(questions, found, strict=True):
+            asking = self._asking(question, tuning=tuning)
+            voters = self._voters(question, asking, one.neighbours, fetched)
+            tier, tally = self._counted(asking, voters)
+            weighed = self._lister.weighed(self.statistics, asking, tally)
+            ranked = self._lister.listed(self.statistics, tier, asking, tally)
+            opinions = self._opinions(question, asking, one.neighbours, voters)
+            rules = question.rules or self._rules
+            yield replace(ranked, widened=one.step), Evidence(rules, question.history.rated(), opinions, *weighed)
+
+    def _opinions(self, question: Question, asking: Asking, found: Neighbours, voters: Voters) -> Opinions | None:
+        rules, (profiles, similarities, among) = asking.rules, voters
+        query = query_vector(question.history, rules.value, rules.query_events, rules.query_half_life)
+        if query is None or not len(profiles):
+            return None
+        ballots = self._ranker.ballots(asking.rated, profiles, similarities, rules)
+        places = np.arange(len(found.ids)) if among is None else np.flatnonzero(among)
+        vectors = self._neighbourhood.vectors(found, voters, whole=self._votes_since_ms(question, rules) is None)
+        return Opinions(ballots, similarities, places + 1, vectors, query)
+
     def assess(self, user_id: str, state: UserState, item: int) -> tuple[RankedList, float]:
         """The list of one user, and the rating predicted for an item of any kind (by dimension)."""
         self._keep_up_with_the_catalogue()
-        question = self._question_of(user_id, state)
+        question = self.question_of(user_id, state)
         (found,) = self._neighbourhood.nearest([question])
         asking = self._asking(question, tuning=True)
         fetched = self._neighbourhood.fetched([found.neighbours])
@@ -184,7 +211,8 @@ class Recommender:
         ranked = self._lister.listed(self.statistics, tier, asking, tally)
         return ranked if found.step is None else replace(ranked, widened=found.step)
 
-    def _question_of(self, user_id: str, state: UserState) -> Question:
+    def question_of(self, user_id: str, state: UserState) -> Question:
+        """The question that the published list of a stored user answers."""
         question, filters = Question(state.history, state.seen, point_id(user_id)), self._rules.filters
         if filters is NO_FILTERS:
             return question
@@ -206,16 +234,26 @@ class Recommender:
     def _tallied(
         self, question: Question, asking: Asking, found: Neighbours, fetched: Mapping[int, NeighbourProfile]
     ) -> tuple[Tier, Tally]:
+        return self._counted(asking, self._voters(question, asking, found, fetched))
+
+    def _voters(
+        self, question: Question, asking: Asking, found: Neighbours, fetched: Mapping[int, NeighbourProfile]
+    ) -> Voters:
+        """Who votes, and how similar they are by now."""
         since_ms = self._votes_since_ms(question, asking.rules)
         if since_ms is None:
-            voters, similarities = self._neighbourhood.voters(found, fetched)
+            voters = self._neighbourhood.voters(found, fetched)
         else:
-            voters, similarities = self._neighbourhood.voters_since(found, since_ms)
-        if not len(voters):
+            voters = self._neighbourhood.voters_since(found, since_ms)
+        faded = asking.rules.value.faded(self.statistics.trend.last_ms) ** 2
+        return voters._replace(similarities=voters.similarities * faded)
+
+    def _counted(self, asking: Asking, voters: Voters) -> tuple[Tier, Tally]:
+        profiles, similarities, _ = voters
+        if not len(profiles):
             return "popular", self._lister.popular(self.statistics, asking, asking.rules.list_length)
-        similarities = similarities * asking.rules.value.faded(self.statistics.trend.last_ms) ** 2
-        tally = self._ranker.tally(asking.rated, asking.seen, voters, similarities, asking.rules)
-        return self._tier(len(asking.rated), len(voters)), tally
+        tally = self._ranker.tally(asking.rated, asking.seen, profiles, similarities, asking.rules)
+        return self._tier(len(asking.rated), len(profiles)), tally
 
     def _votes_since_ms(self, question: Question, rules: RankingRules) -> int | None:
         if question.votes_since_ms is None and rules.votes_within_days:

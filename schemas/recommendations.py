@@ -19,8 +19,71 @@ SOURCE_HEADER = "tastestream-source"
 """Which input record a tombstone answers to, as topic:partition:offset: it has no value to say it in."""
 
 
+class WhyNeighbour(TypedDict):
+    """What one neighbour gave to a score; `neighbour` is their place among the nearest, 1 being the nearest of all.
+
+    `residual` is their rating minus the mean of theirs, on the catalogue's own scale; `position` says how near to what
+    both have in common the item stands in their history (1: right there).
+    """
+
+    neighbour: int
+    similarity: float
+    residual: float
+    position: float
+    contribution: float
+
+
+class WhyRating(TypedDict):
+    """What one of the user's own ratings gave to a score, through so many neighbours who rated the same item."""
+
+    item_id: int | str
+    rating: float
+    neighbours: int
+    contribution: float
+    title: NotRequired[str]
+
+
+class OtherReasons(TypedDict):
+    """What so many others gave together."""
+
+    count: int
+    contribution: float
+
+
+class WithoutRating(TypedDict):
+    """The place (from 1) the item would have, had the user not rated this one.
+
+    Null: it would be neither in the list nor, where neighbours were found, in the first hundred.
+    """
+
+    item_id: int | str
+    place: int | None
+    title: NotRequired[str]
+
+
+class WhyThere(TypedDict):
+    """Why an item has its score, in two readings; each adds up to the score exactly, in decimals.
+
+    Score = `neighbours` + `other_neighbours` + `trend` + `popularity` = `ratings` + `other_ratings` + `trend` +
+    `popularity`. Contributions have a sign. What a neighbour gave is divided among the ratings they share with the
+    user, in the proportion of the products whose sum is the similarity. `without`: the lists there would be without
+    the ratings that speak for the item most.
+    """
+
+    neighbours: list[WhyNeighbour]
+    other_neighbours: OtherReasons
+    ratings: list[WhyRating]
+    other_ratings: OtherReasons
+    trend: float
+    popularity: float
+    without: list[WithoutRating]
+
+
 class ListItem(TypedDict):
-    """One recommended item; `score` falls along the list, `predicted_rating` is on the catalogue's own scale."""
+    """One recommended item; `score` falls along the list, `predicted_rating` is on the catalogue's own scale.
+
+    `why` is there for as many of the first items as the deployment or the request asks for.
+    """
 
     item_id: int | str
     score: float
@@ -28,6 +91,7 @@ class ListItem(TypedDict):
     support: int
     title: NotRequired[str]
     genres: NotRequired[list[str]]
+    why: NotRequired[WhyThere]
 
 
 class ListState(TypedDict):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -16,7 +17,7 @@ from consumers.commands.context import Json, errors, print_json
 from consumers.demo.play import Play
 from consumers.demo.report import figures, worker_figures
 from consumers.demo.stage import Stage, stage
-from consumers.demo.story import FIRST_TASTE, SECOND_TASTE, VIEWER, Telling, explanation, telling
+from consumers.demo.story import FIRST_TASTE, SECOND_TASTE, VIEWER, Telling, explanation, reason, telling
 from consumers.demo.verdict import Verdict
 from consumers.exit_codes import ExitCode
 from consumers.logs import configure_logs
@@ -114,7 +115,10 @@ def _end_in_order_on_sigterm() -> None:
 def _tell(play: Play) -> None:
     before = _rated(play, telling(play.dataset, FIRST_TASTE), "A new viewer rates", None)
     after = _rated(play, telling(play.dataset, SECOND_TASTE), "Then the same viewer rates", before)
-    console.print(f"[bold]The change:[/] {explanation(before, after)}.\n")
+    console.print(f"[bold]The change:[/] {explanation(before, after)}.")
+    if (why := reason(after)) is not None:
+        console.print(f"[bold]Why the first one:[/] {escape(why)}.", highlight=False)
+    console.print()
 
 
 def _rated(play: Play, ratings: Sequence[Telling], what: str, before: RecommendationList | None) -> RecommendationList:

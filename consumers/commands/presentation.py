@@ -1,10 +1,12 @@
 """How lists, histories and lengths of time look on a terminal. Titles are data: none is taken for markup."""
 
+from collections.abc import Sequence
 from itertools import islice
 
 from rich.table import Table
 from rich.text import Text
 
+from consumers.reason_text import reason_lines
 from recommender.catalogue import Catalogue
 from recommender.profile import History
 from schemas.recommendations import ListItem, RecommendationList
@@ -49,6 +51,14 @@ def list_table(value: RecommendationList, top: int) -> Table:
             str(item["support"]),
             f"{item['score']:.3f}",
         )
+    return table
+
+
+def reasons_table(items: Sequence[ListItem]) -> Table:
+    """The first items of a list and, in words, why they are there."""
+    table = _table("", "title", "why")
+    for place, item in enumerate(items, 1):
+        table.add_row(str(place), Text(item_title(item)), Text("\n".join(reason_lines(item, place))))
     return table
 
 

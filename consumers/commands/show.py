@@ -8,8 +8,10 @@ import typer
 from consumers.app import check_cluster
 from consumers.catalogue_reading import read_catalogue
 from consumers.commands.context import Json, console, print_json, refuse, settings_of
-from consumers.commands.presentation import history_table, length_text, list_table, newest_first
+from consumers.commands.presentation import history_table, length_text, list_table, newest_first, reasons_table
+from consumers.explained_lists import NotExplainedError, Reasons, published_reasons, stored_reasons
 from consumers.published_lists import age_ms, current_list
+from consumers.settings import Settings
 from consumers.user_reading import UserReading, read_user
 from recommender.catalogue import Catalogue
 from recommender.profile import UserState, mean_rating
@@ -22,9 +24,13 @@ def show_command(
     user: Annotated[str, typer.Argument(help="User id.")],
     history: Annotated[int, typer.Option("--history", min=0, help="Entries of the history, the newest first.")] = 20,
     top: Annotated[int, typer.Option("--top", min=0, help="Items of the current list.")] = 10,
+    why: Annotated[bool, typer.Option("--why", help="Say why the list's items are there.")] = False,
     json: Json = False,
 ) -> None:
-    """A user's profile, history and current list: from the store, or from the topics while a worker holds it."""
+    """A user's profile, history and current list: from the store, or from the topics while a worker holds it.
+
+    The reasons are those that the list carries; where it carries none, the user is ranked for anew, from the store.
+    """
     settings = settings_of(context)
     check_cluster(settings)
     reading = read_user(settings, user)
@@ -32,13 +38,25 @@ def show_command(
         refuse(_why_nothing(user, reading))
     value = current_list(settings, user)
     catalogue = read_catalogue(settings)
+    reasons = _reasons(settings, user, value, top) if why else None
     if json:
-        print_json(
-            {**_document(reading.state, catalogue, history), "source": _source(reading), "list": _cut(value, top)}
-        )
+        known = _document(reading.state, catalogue, history)
+        document = {**known, "source": _source(reading), "list": _cut(value, top)}
+        print_json(document if reasons is None else {**document, "why": reasons.document()})
     else:
         _print_profile(reading, catalogue, history)
         _print_list(value, top)
+        if reasons is not None:
+            _print_reasons(reasons)
+
+
+def _reasons(settings: Settings, user: str, value: RecommendationList | None, top: int) -> Reasons:
+    if value is not None and (found := published_reasons(value, top)) is not None:
+        return found
+    try:
+        return stored_reasons(settings, user, top)
+    except NotExplainedError as error:
+        refuse(str(error))
 
 
 def _why_nothing(user: str, reading: UserReading) -> str:
@@ -101,3 +119,9 @@ def _print_list(value: RecommendationList | None, top: int) -> None:
         highlight=False,
     )
     console.print(list_table(value, top))
+
+
+def _print_reasons(reasons: Reasons) -> None:
+    made = "as the list says" if reasons.published else "ranked anew from the store, without a worker's tuned trend"
+    console.print(f"\nwhy, {made}", style="bold")
+    console.print(reasons_table(reasons.items))

@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.live import Live
@@ -13,8 +13,10 @@ from rich.text import Text
 
 from consumers.app import check_cluster
 from consumers.commands.context import console, errors, print_json, settings_of
-from consumers.commands.presentation import length_text, list_titles
+from consumers.commands.presentation import length_text, list_titles, reasons_table
+from consumers.explained_lists import NotExplainedError, Reasons, ReasonsAsTheyCome
 from consumers.published_lists import PublishedList, age_ms, freshness_ms, list_reader, new_lists
+from consumers.settings import Settings
 from schemas.identity import POPULAR_USER_ID
 from schemas.recommendations import RecommendationList
 
@@ -59,11 +61,13 @@ def watch_command(
     top: Annotated[int, typer.Option("--top", min=1, help="Titles per list.")] = 3,
     events: Annotated[int | None, typer.Option("--events", min=1, help="End after so many lists.")] = None,
     seconds: Annotated[float | None, typer.Option("--seconds", min=0, help="End after so many seconds.")] = None,
+    why: Annotated[bool, typer.Option("--why", help="Say why the first items are there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print each list as one line of JSON, for programs.")] = False,
 ) -> None:
     """Lists as they are published, the newest first; until Ctrl-C, or for so many lists or seconds.
 
     Age: how long ago the list was made. Freshness: from the rating's own time to its list (none for old ratings).
+    Reasons are those that a list carries; of one without, and with a server's store, the user is ranked for anew.
     """
     settings = settings_of(context)
     check_cluster(settings)
@@ -71,13 +75,52 @@ def watch_command(
     with suppress(KeyboardInterrupt), list_reader(settings) as reader:
         lists = watch.wanted(new_lists(reader.from_now_on()))
         errors.print(f"watching {settings.recommendations_topic}", style="dim", markup=False, highlight=False)
-        _print_lines(lists) if json else _show_table(lists, top)
+        if why:
+            _print_reasons(settings, lists, top, json=json)
+        elif json:
+            _print_lines(lists)
+        else:
+            _show_table(lists, top)
 
 
 def _print_lines(lists: Lists) -> None:
     for published in lists:
         if published is not None:
-            print_json(published.value or {"user_id": published.user_id, "forgotten": True})
+            print_json(published.value or _forgotten(published))
+
+
+def _forgotten(published: PublishedList) -> dict[str, Any]:
+    return {"user_id": published.user_id, "forgotten": True}
+
+
+def _print_reasons(settings: Settings, lists: Lists, top: int, *, json: bool) -> None:
+    unexplained = ""
+    with ReasonsAsTheyCome(settings, top) as reasons:
+        for published in lists:
+            if published is None:
+                continue
+            found: Reasons | None = None
+            try:
+                found = None if published.value is None else reasons.of(published.value)
+            except NotExplainedError as error:
+                if not unexplained:
+                    unexplained = str(error)
+                    errors.print(unexplained, style="yellow", markup=False, highlight=False)
+            if json:
+                print_json(_with_reasons(published, found))
+            elif published.value is not None:
+                _print_list(published.value, found, top)
+
+
+def _with_reasons(published: PublishedList, found: Reasons | None) -> dict[str, Any]:
+    if published.value is None:
+        return _forgotten(published)
+    return {**published.value} if found is None else {**published.value, "why": found.document()}
+
+
+def _print_list(value: RecommendationList, found: Reasons | None, top: int) -> None:
+    console.print(f"\n{value['user_id']}, {value['tier']}", style="bold", markup=False, highlight=False)
+    console.print(reasons_table(found.items if found is not None else value["items"][:top]))
 
 
 def _show_table(lists: Lists, top: int) -> None:

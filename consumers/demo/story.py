@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from consumers.reason_text import reason_lines
 from producers.tables import CatalogueItem, Dataset
 from schemas.recommendations import ListItem, RecommendationList
 
@@ -53,6 +54,15 @@ def explanation(before: RecommendationList, after: RecommendationList) -> str:
     if lost:
         words += f", {lost[0]} fell from {lost[1]} to {lost[2]}"
     return words
+
+
+def reason(value: RecommendationList) -> str | None:
+    """Why the first item of a list is there, in a sentence or two; None where it does not say."""
+    first = value["items"][0]
+    lines = reason_lines(first, 1)
+    sentences = ". ".join(line[0].upper() + line[1:] for line in lines[1:])
+    name = first.get("title", f"item {first['item_id']}")
+    return f"{name}, {lines[0]}. {sentences}".rstrip(". ") if lines else None
 
 
 def _shifted(
