@@ -10,6 +10,7 @@ import typer
 from consumers.commands import catalogue, dead_letters, factors, topics
 from consumers.commands import config as config_commands
 from consumers.commands.ask import ask_command
+from consumers.commands.cards import cards_command
 from consumers.commands.context import CommandContext, errors
 from consumers.commands.demo import demo_command
 from consumers.commands.dump import dump_command
@@ -57,6 +58,7 @@ app.command("forget")(forget_command)
 app.command("ask")(ask_command)
 app.command("show")(show_command)
 app.command("watch")(watch_command)
+app.command("cards")(cards_command)
 app.command("dump")(dump_command)
 app.command("verify")(verify_command)
 app.command("rebuild")(rebuild_command)

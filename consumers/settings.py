@@ -20,6 +20,7 @@ from consumers.settings_kafka import KafkaSettings, TopicSettings, check_topic_n
 from consumers.settings_ranking import RankingSettings
 from consumers.settings_requests import RequestSettings
 from consumers.settings_sections import (
+    CardSettings,
     CatalogueSettings,
     HttpSettings,
     LimitSettings,
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     requests: RequestSettings = RequestSettings()
     http: HttpSettings = HttpSettings()
+    cards: CardSettings = CardSettings()
     verify: VerifySettings = VerifySettings()
     log: LogSettings = LogSettings()
 

@@ -167,6 +167,23 @@ class HttpSettings(Section):
     """Port to listen on; 0: any that is free, "off": none."""
 
 
+class CardSettings(Section):
+    """What `tastestream cards` may spend on posters; it asks for none unless the variable OMDB_API_KEY holds a key."""
+
+    poster_cache: Path = Path(".tastestream/posters")
+    """Folder of the posters that were fetched before, and of what has none."""
+    poster_cache_max_bytes: Annotated[int, Field(ge=0)] = 134_217_728
+    """Size of that folder; the oldest posters leave first."""
+    poster_cache_max_age_s: Annotated[float, Field(ge=0, le=31_536_000)] = 2_592_000
+    """After how long a poster, or that there is none, is asked for again."""
+    poster_max_bytes: Annotated[int, Field(ge=1, le=16_777_216)] = 1_048_576
+    """A larger poster is not taken."""
+    request_timeout_s: Annotated[float, Field(gt=0, le=300)] = 5
+    """How long one request may take."""
+    requests_max: Annotated[int, Field(ge=0, le=100_000)] = 200
+    """Requests for one page; a poster that is not kept yet takes two."""
+
+
 class VerifySettings(Section):
     """How often `tastestream verify` compares the store with the topics, beside the workers."""
 

@@ -22,6 +22,7 @@ COMMANDS = (
     "forget",
     "show",
     "watch",
+    "cards",
     "dump",
     "verify",
     "rebuild",

@@ -1,0 +1,1 @@
+"""A user's list as a page of cards that needs nothing beside itself."""
