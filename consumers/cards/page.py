@@ -40,7 +40,11 @@ def page(value: RecommendationList, cards: Sequence[Illustrated], scale_max: flo
     style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
     name = _name(value)
     shown = "\n".join(_card(one, scale_max) for one in cards)
-    body = f'<ol class="cards">\n{shown}\n</ol>' if cards else '<p class="empty">There is nothing in this list.</p>'
+    body = (
+        f'<ol class="cards" role="list">\n{shown}\n</ol>'
+        if cards
+        else '<p class="empty">There is nothing in this list.</p>'
+    )
     source = " Posters: OMDb (omdbapi.com)." if any(one.poster for one in cards) else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -97,8 +101,8 @@ def _card(one: Illustrated, scale_max: float) -> str:
     picture = one.poster or tile(card.title, card.genres)
     alt = f"Poster of {title}" if one.poster else f"No poster of {title}: a drawn tile with its initials"
     return f"""<li class="card">
-<div class="poster"><img src="{picture.data_uri()}" alt="{alt}" width="{WIDTH}" height="{HEIGHT}"><span class="place" \
-aria-hidden="true">{card.place}</span></div>
+<div class="poster"><img src="{picture.data_uri()}" alt="{alt}" width="{WIDTH}" height="{HEIGHT}">
+<span class="place"><span class="unseen">Place </span>{card.place}</span></div>
 <div class="told">
 <h2 dir="auto">{title}</h2>
 {_about(card)}<dl class="figures">

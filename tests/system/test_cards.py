@@ -1,14 +1,16 @@
-"""`tastestream cards` through the real broker: ratings and a catalogue in, a page out; posters from OMDb on loopback."""
+"""`tastestream cards` through the real broker: ratings and a catalogue in, a page out; OMDb listens on loopback."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from deployment import Deployment
 from omdb_double import OmdbDouble, document, omdb_double
+from service_process import WAIT_S, clean_environment
 
 from consumers.catalogue_reading import item_producer
-from consumers.cli import _ended
 from consumers.exit_codes import ExitCode
 from schemas.events import Event, Rated
 from schemas.items import Item
@@ -30,12 +32,19 @@ def shared_taste() -> list[Event]:
     return [*events, Rated(user_id="ann", item_id=1, rating=5)]
 
 
+# The program, with another address of OMDb as its first argument: no setting has it.
+PROGRAM = """
+import sys
+from consumers.cards import posters
+from consumers.cli import main
+posters.OMDB_URL = sys.argv.pop(1)
+main()
+"""
+
+
 @pytest.fixture
-def deployment(
-    broker: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logging_as_it_was: None
-) -> Iterator[Deployment]:
-    """One that has published ann's list, with its settings as those of a command in this process."""
-    assert logging_as_it_was is None
+def deployment(broker: str, topic_prefix: str, tmp_path: Path) -> Iterator[Deployment]:
+    """One that has published ann's list, and whose worker has ended."""
     with Deployment(broker, topic_prefix, tmp_path) as made:
         made.make_topics()
         with item_producer(made.settings) as producer:
@@ -45,69 +54,86 @@ def deployment(
         worker = made.worker().start().await_ready()
         made.await_lag(0, worker)
         assert worker.stop() == 0
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.delenv("OMDB_API_KEY", raising=False)
-        for name, value in made._variables.items():
-            monkeypatch.setenv(name, value)
         yield made
 
 
 @pytest.fixture
-def omdb(monkeypatch: pytest.MonkeyPatch) -> Iterator[OmdbDouble]:
-    """An OMDb that the commands of this process ask, with a key."""
+def omdb() -> Iterator[OmdbDouble]:
     with omdb_double() as double:
-        monkeypatch.setattr("consumers.cards.posters.OMDB_URL", double.url)
-        monkeypatch.setenv("OMDB_API_KEY", KEY)
         yield double
 
 
-@pytest.mark.usefixtures("deployment")
-def test_a_list_becomes_a_page_of_cards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+class Maker:
+    """Types `tastestream cards` with a deployment's settings."""
+
+    def __init__(self, deployment: Deployment, omdb: OmdbDouble, folder: Path) -> None:
+        self._omdb = omdb
+        self._folder = folder
+        self._environment = clean_environment({**deployment._variables, "COLUMNS": "200"})
+
+    def __call__(self, *arguments: str, key: str = "") -> subprocess.CompletedProcess[str]:
+        """The command, run to its end; nothing it says may hold the key."""
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, self._omdb.url, "cards", *arguments],
+            cwd=self._folder,
+            env=self._environment | {"OMDB_API_KEY": key},
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S,
+            check=False,
+        )
+        assert KEY not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    def page(self, key: str = "") -> tuple[str, str]:
+        """The page of ann's three cards, and what was said of its posters."""
+        done = self("ann", "--out", "ann.html", key=key)
+        assert (done.returncode, done.stdout) == (0, "ann.html: 3 cards\n"), done.stderr
+        page = (self._folder / "ann.html").read_text(encoding="utf-8")
+        assert page.count('<li class="card">') == 3
+        assert KEY not in page
+        return page, done.stderr
+
+
+@pytest.fixture
+def cards(deployment: Deployment, omdb: OmdbDouble, tmp_path: Path) -> Maker:
+    return Maker(deployment, omdb, tmp_path)
+
+
+def test_a_list_becomes_a_page_of_cards(cards: Maker, omdb: OmdbDouble) -> None:
     """Without a key nothing is asked for: tiles are drawn, what is not known is called so, and titles are only text."""
-    assert _ended(["cards", "ann", "--out", "ann.html"]) == ExitCode.OK
-    printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("ann.html: 3 cards\n", "")
-    page = (tmp_path / "ann.html").read_text(encoding="utf-8")
-    assert (page.count('<li class="card">'), page.count("data:image/svg+xml")) == (3, 3)
+    page, said = cards.page()
+    assert (page.count("data:image/svg+xml"), said, omdb.requests) == (3, "", [])
     for told in (">Seven</h2>", "1995 · Crime", "Unknown Title", "&lt;script&gt;alert(1)", "Sci-Fi &amp; &lt;b&gt;"):
         assert told in page
     assert "<script" not in page
-    assert not (tmp_path / ".tastestream" / "posters").exists()
 
 
-@pytest.mark.usefixtures("deployment")
-def test_posters_come_from_omdb_once(omdb: OmdbDouble, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_posters_come_from_omdb_once(cards: Maker, omdb: OmdbDouble) -> None:
     """The page holds those that there are, one line says what is missing; a second page needs no request."""
     omdb.with_poster("tt0114369")
     for _ in range(2):
-        assert _ended(["cards", "ann", "--out", "ann.html"]) == ExitCode.OK
-        printed = capsys.readouterr()
-        assert printed.out == "ann.html: 3 cards\n"
-        assert printed.err == "tastestream: posters that could not be had: 1 (1: OMDb has none)\n"
-        page = (tmp_path / "ann.html").read_text(encoding="utf-8")
+        page, said = cards.page(KEY)
+        assert said == "tastestream: posters that could not be had: 1 (1: OMDb has none)\n"
         assert (page.count("data:image/jpeg"), page.count("data:image/svg+xml")) == (1, 2)
-        assert KEY not in page + printed.out + printed.err
     assert len(omdb.requests) == 3
-    assert _ended(["cards", "ann", "--out", "posters.html", "--only-with-poster"]) == ExitCode.OK
-    assert capsys.readouterr().out == "posters.html: 1 card\n"
+    assert cards("ann", "--out", "posters.html", "--only-with-poster", key=KEY).stdout == "posters.html: 1 card\n"
 
 
-@pytest.mark.usefixtures("deployment")
-def test_omdb_may_be_down(omdb: OmdbDouble, capsys: pytest.CaptureFixture[str]) -> None:
-    """A page of tiles all the same, and the key is in nothing that is said."""
+def test_omdb_may_be_down(cards: Maker, omdb: OmdbDouble) -> None:
+    """A page of tiles all the same, and one line that says why."""
     omdb.documents["tt0114369"] = omdb.documents["tt0001234"] = document({"Error": KEY}, 503)
-    assert _ended(["cards", "ann", "--out", "ann.html"]) == ExitCode.OK
-    printed = capsys.readouterr()
-    assert printed.out == "ann.html: 3 cards\n"
-    assert printed.err == "tastestream: posters that could not be had: 2 (2: HTTP 503)\n"
+    page, said = cards.page(KEY)
+    assert page.count("data:image/svg+xml") == 3
+    assert said == "tastestream: posters that could not be had: 2 (2: HTTP 503)\n"
 
 
-@pytest.mark.usefixtures("deployment")
-def test_what_cannot_be_shown_is_refused_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_shown_is_refused_in_words(cards: Maker) -> None:
     """A user without a list, a folder that is not there, posters alone without a key."""
-    assert _ended(["cards", "nobody", "--out", "x.html"]) == ExitCode.CHECK_FAILED
-    assert "has no list" in capsys.readouterr().err
-    assert _ended(["cards", "ann", "--out", "nowhere/x.html"]) == ExitCode.USAGE
-    assert "there is no folder" in " ".join(capsys.readouterr().err.split())
-    assert _ended(["cards", "ann", "--out", "x.html", "--only-with-poster"]) == ExitCode.USAGE
-    assert "OMDB_API_KEY" in capsys.readouterr().err
+    nobody = cards("nobody", "--out", "x.html")
+    assert (nobody.returncode, "has no list" in nobody.stderr) == (ExitCode.CHECK_FAILED, True)
+    nowhere = cards("ann", "--out", "nowhere/x.html")
+    assert (nowhere.returncode, "there is no folder" in nowhere.stderr) == (ExitCode.USAGE, True)
+    keyless = cards("ann", "--out", "x.html", "--only-with-poster")
+    assert (keyless.returncode, "OMDB_API_KEY" in keyless.stderr) == (ExitCode.USAGE, True)

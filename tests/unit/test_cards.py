@@ -2,6 +2,8 @@
 
 import re
 from html.parser import HTMLParser
+from importlib.resources import files
+from itertools import product
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -69,6 +71,12 @@ def listed(*items: dict[str, Any], **changed: Any) -> RecommendationList:
     return value  # type: ignore[no-any-return]  # as much of a list as a page looks at
 
 
+def explained(title: str) -> dict[str, Any]:
+    """An explanation by one rating of an item of this title."""
+    rating = {"item_id": 1, "title": title, "rating": 5.0, "contribution": 1.0}
+    return {**WHY, "ratings": [rating], "without": [{"item_id": 1, "title": title, "place": 3}]}
+
+
 def catalogue(**links: str) -> Catalogue:
     made = Catalogue()
     made.put(1, CatalogueItem("Toy Story (1995)", ("Adventure", "Animation"), (), 1995, links))
@@ -118,21 +126,8 @@ def test_an_imdb_id_keeps_its_zeros(link: str, expected: str | None) -> None:
 
 def test_titles_are_shown_and_do_no_harm() -> None:
     """Markup in any field of the data is text on the page: no element and no attribute comes of it."""
-    harmful = {
-        "neighbours": [],
-        "ratings": [{"item_id": HARM, "title": HARM, "rating": 5.0, "contribution": 0.5}],
-        "other_ratings": {"count": 0, "contribution": 0.5},
-        "trend": 0,
-        "popularity": 0,
-        "without": [{"item_id": 1, "title": HARM, "place": 3}],
-    }
-    item = {"item_id": 2, "title": HARM, "genres": [HARM], "why": harmful}
-    plain = {
-        **item,
-        "title": "a",
-        "genres": ["b"],
-        "why": {**harmful, "ratings": [{**harmful["ratings"][0], "title": "c"}]},
-    }  # type: ignore[index]  # it is a list
+    item = {"item_id": 2, "title": HARM, "genres": [HARM], "why": explained(HARM)}
+    plain = {**item, "title": "a", "genres": ["b"], "why": explained("c")}
     dangerous = drawn(listed(item, user_id=HARM, ranking=HARM, tier=HARM, widened=HARM), Catalogue())
     harmless = drawn(listed(plain, widened="no"), Catalogue())
     assert dangerous.tags == harmless.tags
@@ -193,14 +188,33 @@ def test_a_tile_can_be_drawn_of_everything(title: str, genres: list[str]) -> Non
     first = tile(title, tuple(genres))
     assert tile(title, tuple(genres)) == first
     assert ET.fromstring(first.content).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314  # our own
-    assert all(contrast_with_white(colour) >= 4.5 for colour in tile_colours(title, tuple(genres)))
+    assert all(contrast(colour, "#fff") >= 4.5 for colour in tile_colours(title, tuple(genres)))
 
 
-def contrast_with_white(colour: str) -> float:
+def contrast(one: str, other: str) -> float:
     """As WCAG 2 defines it."""
-    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+    channels = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_text_is_readable_in_every_theme() -> None:
+    """Light, dark and print: every colour of text on every ground, at least 4.5:1."""
+    style = files("consumers.cards").joinpath("page.css").read_text(encoding="utf-8")
+    themes = [
+        dict(re.findall(r"--([a-z]+): (#[0-9a-f]{3,6});", root))
+        for root in re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    ]
+    assert len(themes) == 3
+    for theme in themes:
+        for text, ground in product(("ink", "quiet", "accent"), ("ground", "card")):
+            assert contrast(theme[text], theme[ground]) >= 4.5, (text, ground)
 
 
 @pytest.mark.parametrize(
