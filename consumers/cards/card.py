@@ -54,7 +54,7 @@ def _card(place: int, item: ListItem, catalogue: Catalogue) -> Card:
         item["score"],
         item["predicted_rating"],
         item["support"],
-        reasons_of(item),
+        reasons_of(item, place),
     )
 
 

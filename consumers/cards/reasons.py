@@ -1,13 +1,10 @@
 """The explanation that an item of a list may carry, as rows of a card: what gave how much of the score."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
 
-from schemas.recommendations import ListItem
-
-RATINGS_TOLD = 3
-"""Ratings of the user's own that a card names; the others are one row."""
+from consumers.reason_text import REASONS_TOLD, counterfactual
+from schemas.recommendations import ListItem, WhyThere
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,38 +23,31 @@ class Reasons:
     without: str = ""
 
 
-def reasons_of(item: ListItem) -> Reasons | None:
-    """Why an item is in its list; None where the list does not say, or says it in a form not known here."""
-    # Lists of other versions stand in the topic too: what one of them lacks must not cost the page.
-    why = cast("Mapping[str, Any]", item).get("why")
+def reasons_of(item: ListItem, place: int) -> Reasons | None:
+    """Why an item is at its place; None where the list does not say, or says it in a form not known here."""
     score = item["score"]
-    if not isinstance(why, Mapping) or score <= 0:
+    if "why" not in item or score <= 0:
         return None
+    # Lists of other versions stand in the topic too: what one of them lacks must not cost the page.
     try:
-        given = [*_ratings(why), ("what many rate now", why["trend"]), ("what many have rated", why["popularity"])]
-        rows = tuple(Reason(text, float(part) / score) for text, part in given if part)
-        return Reasons(rows, _without(why.get("without", ())))
+        rows = tuple(Reason(text, given / score) for text, given in _given(item["why"]) if given)
+        sentence = counterfactual(place, item["why"])
     except (KeyError, TypeError, ValueError):
         return None
+    return Reasons(rows, f"{sentence[0].upper()}{sentence[1:]}." if sentence else "")
 
 
-def _ratings(why: Mapping[str, Any]) -> list[tuple[str, float]]:
+def _given(why: WhyThere) -> Iterator[tuple[str, float]]:
     by_weight = sorted(why["ratings"], key=lambda one: -abs(one["contribution"]))
-    told, rest = by_weight[:RATINGS_TOLD], by_weight[RATINGS_TOLD:]
-    rows = [(f"your {one['rating']:g} for {_title(one)}", one["contribution"]) for one in told]
-    others = why["other_ratings"]
-    count = others["count"] + len(rest)
+    told, rest, others = by_weight[:REASONS_TOLD], by_weight[REASONS_TOLD:], why["other_ratings"]
+    for one in told:
+        title = one.get("title", f"item {one['item_id']}")
+        yield f"your {one['rating']:g} for {title}", one["contribution"]
     summed = others["contribution"] + sum(one["contribution"] for one in rest)
-    return [*rows, (f"{count} more of your ratings" if count > 1 else "one more of your ratings", summed)]
+    yield _more(others["count"] + len(rest)), summed
+    yield "what many rate now", why["trend"]
+    yield "what many have rated", why["popularity"]
 
 
-def _without(changed: Any) -> str:
-    if not changed:
-        return ""
-    decisive = max(changed, key=lambda one: float("inf") if one["place"] is None else one["place"])
-    there = "it would not be here" if decisive["place"] is None else f"its place would be {decisive['place']}"
-    return f"Without your rating of {_title(decisive)} {there}."
-
-
-def _title(one: Mapping[str, Any]) -> str:
-    return str(one.get("title", f"item {one['item_id']}"))
+def _more(count: int) -> str:
+    return "one more of your ratings" if count == 1 else f"{count:,} more of your ratings"
