@@ -1,12 +1,10 @@
 """The composition root: the one module that knows every concrete class."""
 
-import gc
 import secrets
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from types import FrameType
+from functools import partial
 
 import structlog
 
@@ -14,16 +12,18 @@ from consumers.answering.opening import Workplace, open_desk, served_topics
 from consumers.catalogue_table import CatalogueTable, TableOptions
 from consumers.cluster import Cluster, Topic, check_topics
 from consumers.dead_letter_limits import DeadLetterLimits
-from consumers.exit_codes import ExitCode
-from consumers.handler import Door, Handler
+from consumers.handler import Beside, Door, Handler
 from consumers.health import Health, HealthServer
 from consumers.lists import ListWriter
+from consumers.live_report import LiveReport, live_report
 from consumers.logs import KAFKA_LOG
 from consumers.membership import Membership
 from consumers.metrics import Metrics
+from consumers.metrics_topic import usable_metrics_topic
 from consumers.offsets import Patience
 from consumers.permissions import check_permissions
 from consumers.popular_list import PopularList
+from consumers.process import leave, on_stop_signal, spare_the_collector
 from consumers.ranking_kernels import RankingKernels
 from consumers.settings import Settings
 from consumers.settings_mapping import (
@@ -51,7 +51,6 @@ from recommender.recommender import Recommender
 from recommender.store import Store, StoreError
 from schemas.decode import decoder_for
 
-GC_ALLOCATIONS = 20_000
 MESSAGE_MAX_BYTES, BATCH_MAX_BYTES = 1_000_000_000, 1_000_000
 """The largest record that librdkafka can be told to take, and its own limit of a batch."""
 
@@ -130,12 +129,11 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         request_topics = served_topics(settings)
         sink = transactional_sink(settings, topics | request_topics, settings.transactional_id)
         stack.callback(sink.close)
-        rules, catalogue = ranking_rules(settings), Catalogue(settings.limits.catalogue_max_items)
-        lists = _list_writer(settings, store, catalogue)
-        cache_max_bytes = settings.limits.neighbour_cache_max_bytes
-        recommender = Recommender(store, rules, cache_max_bytes, RankingKernels(), catalogue)
+        recommender = _recommender(settings, store, around)
+        lists = _list_writer(settings, store, recommender.catalogue)
         dead_letter_max_bytes = topics[settings.dead_letter_topic].max_message_bytes
-        handler = _handler(settings, store, recommender, around, lists, dead_letter_max_bytes)
+        live = live_report(settings, recommender, around.metrics, usable_metrics_topic(settings))
+        handler = _handler(settings, store, recommender, around, lists, dead_letter_max_bytes, live)
         patience_s = settings.limits.store_retry_limit_s
         membership = Membership(store, patience_s, handler.drop_caches, tenure.check, around.wait_unless_stopping)
         membership.partitions_seen({settings.recommendations_topic: topics[settings.recommendations_topic].partitions})
@@ -143,7 +141,7 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         options = _source_options(settings, store, accepted_gaps, around.alive)
         source = KafkaSource({**properties, "group.id": settings.group}, options, membership)
         stack.callback(source.close)
-        shared = Workplace(sink, store, recommender, catalogue, lists, around.metrics, clock_ms)
+        shared = Workplace(sink, store, recommender, recommender.catalogue, lists, around.metrics, clock_ms)
         desk = open_desk(settings, request_topics, shared, properties, options.patience)
         if desk is not None:
             stack.callback(desk.close)
@@ -153,13 +151,20 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
             settings.limits.rescan_interval_s,
             poll_timeout_s=settings.limits.poll_timeout_s,
         )
-        table = _catalogue_table(settings, catalogue, around.metrics)
+        table = _catalogue_table(settings, recommender.catalogue, around.metrics)
         if table is not None:
             stack.callback(table.close)
         around.watchdog.start()
         stack.callback(around.watchdog.stop)
-        parts = Parts(source, sink, store, handler, recommender, tenure.check_now_and_then, table, desk)
+        parts = Parts(source, sink, store, handler, recommender, tenure.check_now_and_then, table, desk, live)
         yield Worker(parts, limits, around)
+
+
+def _recommender(settings: Settings, store: Store, around: Surroundings) -> Recommender:
+    catalogue = Catalogue(settings.limits.catalogue_max_items)
+    cache_max_bytes = settings.limits.neighbour_cache_max_bytes
+    searching = partial(around.metrics.timed, "search")
+    return Recommender(store, ranking_rules(settings), cache_max_bytes, RankingKernels(), catalogue, searching)
 
 
 def _catalogue_table(settings: Settings, catalogue: Catalogue, metrics: Metrics) -> CatalogueTable | None:
@@ -202,34 +207,16 @@ def _message_sizes(topics: Mapping[str, Topic]) -> dict[str, int]:
 
 def run(settings: Settings, accepted_gaps: AcceptedGaps) -> None:
     """Run a worker until SIGTERM or SIGINT; while it starts, either lets go of what is open and ends the process."""
-    _on_signal(_leave)
+    on_stop_signal(leave)
     with service(settings, accepted_gaps) as worker:
 
         def stop() -> None:
             worker.stop()
             Watchdog(settings.limits.shutdown_timeout_s, "limits.shutdown_timeout_s").start()
 
-        _on_signal(stop)
-        _spare_the_collector()
+        on_stop_signal(stop)
+        spare_the_collector()
         worker.run()
-
-
-def _spare_the_collector() -> None:
-    """Garbage in cycles is rare here, and looking for it costs a sixth of a backlog's time: look less, at less."""
-    gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS, 20, 50)
-
-
-def _leave() -> None:
-    raise SystemExit(ExitCode.OK)
-
-
-def _on_signal(act: Callable[[], None]) -> None:
-    def handler(_number: int, _frame: FrameType | None) -> None:
-        act()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handler)
 
 
 def _surroundings(settings: Settings, stack: ExitStack) -> Surroundings:
@@ -258,6 +245,7 @@ def _handler(
     around: Surroundings,
     lists: ListWriter,
     dead_letter_max_bytes: int,
+    live: LiveReport | None = None,
 ) -> Handler:
     rules = ranking_rules(settings)
     door = Door(
@@ -272,7 +260,7 @@ def _handler(
     states = UserStates(store, state_rules, writer=secrets.token_hex(8))
     popular = PopularList(recommender, lists, settings.input_topics[0], settings.ranking.popular_interval_s)
     ranking = explaining(recommender, settings.ranking.explain_items)
-    return Handler(door, states, ranking, lists, around.metrics, clock_ms, popular)
+    return Handler(door, states, ranking, lists, around.metrics, clock_ms, Beside(popular, live))
 
 
 def replaying_handler(settings: Settings, store: Store) -> Handler:

@@ -16,6 +16,7 @@ from consumers.commands.demo import demo_command
 from consumers.commands.dump import dump_command
 from consumers.commands.evaluate import evaluate_command
 from consumers.commands.forget import forget_command
+from consumers.commands.metrics import metrics_command
 from consumers.commands.rate import rate_command
 from consumers.commands.rebuild import rebuild_command
 from consumers.commands.replay import replay_command
@@ -59,6 +60,7 @@ app.command("ask")(ask_command)
 app.command("show")(show_command)
 app.command("watch")(watch_command)
 app.command("cards")(cards_command)
+app.command("metrics")(metrics_command)
 app.command("dump")(dump_command)
 app.command("verify")(verify_command)
 app.command("rebuild")(rebuild_command)

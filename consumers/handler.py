@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from consumers.dead_letter_limits import DeadLetterLimits
 from consumers.lists import ListWriter
+from consumers.live_report import LiveReport
 from consumers.metrics import Metrics
 from consumers.popular_list import PopularList
 from consumers.records import Batch, Record
@@ -44,6 +45,14 @@ class _Sorted:
     refused: list[tuple[Record, MalformedRecordError]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is published beside users' lists."""
+
+    popular: PopularList | None = None
+    live: LiveReport | None = None
+
+
 class Handler:
     """Handles one batch after the other; after a `StoreUnavailableError` the same batch may be handled again."""
 
@@ -55,7 +64,7 @@ class Handler:
         lists: ListWriter,
         metrics: Metrics,
         clock_ms: Callable[[], int],
-        popular: PopularList | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self._door = door
         self._states = states
@@ -63,7 +72,8 @@ class Handler:
         self._lists = lists
         self._metrics = metrics
         self._clock_ms = clock_ms
-        self._popular = popular
+        beside = beside or Beside()
+        self._popular, self._live = beside.popular, beside.live
 
     @property
     def cached_bytes(self) -> int:
@@ -75,6 +85,8 @@ class Handler:
         self._states.drop_caches()
         if self._popular is not None:
             self._popular.wait()
+        if self._live is not None:
+            self._live.forget_lists()
 
     def handle(self, batch: Batch) -> list[Message]:
         """Bring the store up to date with a batch; returns what is to be published with it.
@@ -95,22 +107,27 @@ class Handler:
             updates = {user_id: [update_of(r, d) for r, d in rows] for user_id, rows in sorted_.events.items()}
             transitions = self._states.apply(states, updates, first_offsets)
         for user_id, transition in transitions.items():
-            self._recommender.changed(user_id, transition.before.history, transition.after.history)
+            first = self._recommender.changed(user_id, transition.before.history, transition.after.history)
             self._recommender.attributes_changed(transition.after.attributes)
+            if self._live is not None:
+                self._live.rated(first, sorted_.events[user_id], transition)
         with self._metrics.timed("rank"):
             messages = self._published(sorted_, transitions)
         # Only now, because a store that goes away while ranking has the same batch handled once more.
         for user_id, transition in transitions.items():
             self._account(sorted_.events[user_id], transition.before)
+        messages += self._dead_letters(sorted_)
         if self._popular is not None:
             messages += self._popular.messages(batch, self._clock_ms())
-        return messages + self._dead_letters(sorted_)
+        return messages if self._live is None else messages + self._live.closed(self._clock_ms())
 
     def committed(self) -> None:
-        """The batch handled last was committed, with its lists and dead letters."""
+        """The batch handled last was committed, with all that was returned for it."""
         self._door.limits.count()
         if self._popular is not None:
             self._popular.committed()
+        if self._live is not None:
+            self._live.committed()
 
     def _sort(self, records: Sequence[Record]) -> _Sorted:
         sorted_ = _Sorted()
@@ -150,6 +167,8 @@ class Handler:
             else:
                 due.append((record, decoded, transition.after))
         ranked = self._recommender.recommend([(decoded.event.user_id, state) for _, decoded, state in due])
+        if self._live is not None:
+            self._live.ranked([decoded.event.user_id for _, decoded, _ in due], ranked)
         now_ms = self._clock_ms()
         lists = [self._lists.write(*answer, found, now_ms) for answer, found in zip(due, ranked, strict=True)]
         self._metrics.outcome("list", len(lists))

@@ -3,15 +3,17 @@
 Labels come from closed lists, but for topic and partition. A user id is never a label.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
 from consumers.catalogue_records import Refusal
+from schemas.metrics import LiveMetrics
 from schemas.reasons import REASONS, Reason
 from schemas.request_errors import ERROR_CODES, ErrorCode
 
@@ -32,6 +34,20 @@ MetricName = Literal[
     "tastestream_catalogue_refused_total",
     "tastestream_requests_total",
     "tastestream_request_seconds",
+    "tastestream_live_hit_rate",
+    "tastestream_live_ndcg",
+    "tastestream_live_judged_ratings",
+    "tastestream_live_judged_share",
+    "tastestream_live_prediction_error",
+    "tastestream_live_coverage",
+    "tastestream_live_diversity",
+    "tastestream_live_novelty_bits",
+    "tastestream_live_seconds",
+    "tastestream_live_users",
+    "tastestream_live_items",
+    "tastestream_live_user_coverage",
+    "tastestream_live_item_coverage",
+    "tastestream_live_vector_size",
 ]
 VerifyMetricName = Literal[
     "tastestream_verify_users",
@@ -42,10 +58,22 @@ VerifyMetricName = Literal[
     "tastestream_verify_seconds",
 ]
 """What `tastestream verify` serves, which is a process of its own."""
-StepName = Literal["decode", "read", "write", "rank", "send", "flush", "commit", "total", "answer", "reply"]
+StepName = Literal["decode", "read", "write", "rank", "search", "send", "flush", "commit", "total", "answer", "reply"]
 Outcome = Literal["applied", "duplicate", "dead_letter", "replayed", "list", "tombstone"]
 RequestOutcome = Literal["answered"] | ErrorCode
-CacheName = Literal["own", "neighbours"]
+CacheName = Literal["own", "neighbours", "lists"]
+PlainFigure = Literal[
+    "judged_share",
+    "coverage",
+    "diversity",
+    "novelty",
+    "users",
+    "items",
+    "user_coverage",
+    "item_coverage",
+    "vector_size",
+]
+"""The figures of live evaluation that have a metric of their own without labels."""
 
 BATCH_BUCKETS_RECORDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 STEP_BUCKETS_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
@@ -53,6 +81,10 @@ FRESHNESS_BUCKETS_S = (
     *(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
     *(0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
 )
+
+
+class _GaugeMaker(Protocol):
+    def __call__(self, name: MetricName, text: str, *labels: str) -> Gauge: ...
 
 
 class Metrics:
@@ -84,6 +116,9 @@ class Metrics:
         self._catalogue_refused = self._counter(
             "tastestream_catalogue_refused_total", "Records of the catalogue that are left out", "reason"
         )
+        self.live = LiveGauges(self._gauge)
+        self.latest: dict[StepName, float] = dict.fromkeys(get_args(StepName), 0.0)
+        """How long each part of a step took the last time, in seconds."""
 
         requests = self._counter("tastestream_requests_total", "What became of questions", "outcome")
         self._requests = {name: requests.labels(name) for name in ("answered", *ERROR_CODES)}
@@ -98,6 +133,7 @@ class Metrics:
     def step(self, name: StepName, seconds: float) -> None:
         """A part of a step took this long."""
         self._steps[name].observe(seconds)
+        self.latest[name] = seconds
 
     @contextmanager
     def timed(self, name: StepName) -> Iterator[None]:
@@ -184,6 +220,45 @@ class Metrics:
         return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
 
 
+class LiveGauges:
+    """The figures of live evaluation as of the newest record; not a number where nothing says them yet."""
+
+    def __init__(self, gauge: "_GaugeMaker") -> None:
+        self._hit_rate = gauge("tastestream_live_hit_rate", "Ratings whose item stood in the first ten", "audience")
+        self._ndcg = gauge("tastestream_live_ndcg", "nDCG@10 of ratings", "audience")
+        self._judged = gauge("tastestream_live_judged_ratings", "Ratings in the window that met a list", "audience")
+        self._error = gauge("tastestream_live_prediction_error", "Mean absolute and root mean squared error", "kind")
+        self._seconds = gauge("tastestream_live_seconds", "What a list took, over the window", "part", "quantile")
+        self._plain: dict[PlainFigure, Gauge] = {
+            "judged_share": gauge("tastestream_live_judged_share", "Share of the window's ratings that met a list"),
+            "coverage": gauge("tastestream_live_coverage", "Items shown in the window by items known"),
+            "diversity": gauge("tastestream_live_diversity", "1 - mean similarity of the genres of a list's items"),
+            "novelty": gauge("tastestream_live_novelty_bits", "Mean -log2 of the popularity of what is shown"),
+            "users": gauge("tastestream_live_users", "Users with ratings"),
+            "items": gauge("tastestream_live_items", "Items with ratings"),
+            "user_coverage": gauge("tastestream_live_user_coverage", "Users with ratings for a personal list"),
+            "item_coverage": gauge("tastestream_live_item_coverage", "Items with ratings by items of the catalogue"),
+            "vector_size": gauge("tastestream_live_vector_size", "Ratings kept per user"),
+        }
+        for plain in self._plain.values():
+            plain.set(math.nan)
+
+    def show(self, found: LiveMetrics) -> None:
+        """Serve the figures of a record."""
+        audiences = {"all": found["all"], "warm": found["warm"], "liked": found["liked"], "cold": found["cold"]}
+        for audience, hits in audiences.items():
+            self._hit_rate.labels(audience).set(_number(hits["hr10"]))
+            self._ndcg.labels(audience).set(_number(hits["ndcg10"]))
+            self._judged.labels(audience).set(hits["n"])
+        self._error.labels("mae").set(_number(found["mae"]))
+        self._error.labels("rmse").set(_number(found["rmse"]))
+        for part, times in (("search", found["search_ms"]), ("refresh", found["refresh_ms"])):
+            for quantile, ms in (("0.5", times and times["p50"]), ("0.99", times and times["p99"])):
+                self._seconds.labels(part, quantile).set(_number(ms) / 1000)
+        for name, gauge in self._plain.items():
+            gauge.set(_number(found[name]))
+
+
 class VerifyMetrics:
     """What the last check of the store found, in a registry of its own."""
 
@@ -216,6 +291,10 @@ class VerifyMetrics:
 
     def _gauge(self, name: VerifyMetricName, text: str) -> Gauge:
         return Gauge(name, text, registry=self._registry)
+
+
+def _number(figure: float | None) -> float:
+    return math.nan if figure is None else figure
 
 
 def _version() -> str:

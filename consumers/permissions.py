@@ -61,7 +61,7 @@ def worker_permissions(settings: Settings) -> list[Permission]:
     """All that the Kafka user of these settings' workers needs, and nothing more."""
     catalogue = settings.items_topic
     readable = [] if catalogue is None else [Permission(ResourceType.TOPIC, catalogue, AclOperation.READ)]
-    return [*required_permissions(settings), *readable, *request_permissions(settings)]
+    return [*required_permissions(settings), *readable, *request_permissions(settings), *metrics_permissions(settings)]
 
 
 def request_permissions(settings: Settings) -> list[Permission]:
@@ -79,7 +79,7 @@ def request_permissions(settings: Settings) -> list[Permission]:
 
 
 def required_permissions(settings: Settings) -> list[Permission]:
-    """What a worker cannot start without: all but catalogue and requests, which it does without where it must."""
+    """What a worker cannot start without: all but catalogue, requests and figures, which it does without."""
     outputs = (settings.recommendations_topic, settings.dead_letter_topic)
     topic = ResourceType.TOPIC
     return [
@@ -90,6 +90,12 @@ def required_permissions(settings: Settings) -> list[Permission]:
         # Every worker of the group has an id of its own, which begins so.
         Permission(ResourceType.TRANSACTIONAL_ID, f"{settings.group}.", AclOperation.WRITE, is_prefix=True),
     ]
+
+
+def metrics_permissions(settings: Settings) -> list[Permission]:
+    """What it takes to publish the figures of live evaluation."""
+    name, operations = settings.metrics_topic, (AclOperation.WRITE, AclOperation.DESCRIBE_CONFIGS)
+    return [] if name is None else [Permission(ResourceType.TOPIC, name, operation) for operation in operations]
 
 
 def check_permissions(settings: Settings) -> None:

@@ -22,6 +22,7 @@ from consumers.settings_requests import RequestSettings
 from consumers.settings_sections import (
     CardSettings,
     CatalogueSettings,
+    EvaluationSettings,
     HttpSettings,
     LimitSettings,
     LogSettings,
@@ -74,6 +75,7 @@ class Settings(BaseSettings):
     catalogue: CatalogueSettings = CatalogueSettings()
     ranking: RankingSettings = RankingSettings()
     filters: FilterSettings = FilterSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     limits: LimitSettings = LimitSettings()
     requests: RequestSettings = RequestSettings()
     http: HttpSettings = HttpSettings()
@@ -90,7 +92,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _require_legal_topic_names(self) -> Self:
-        optional = [] if self.items_topic is None else [self.items_topic]
+        optional = [name for name in (self.items_topic, self.metrics_topic) if name is not None]
         ours = (*self.input_topics, self.recommendations_topic, self.dead_letter_topic, *self.request_topics, *optional)
         for name in ours:
             check_topic_name(name)
@@ -132,6 +134,11 @@ class Settings(BaseSettings):
     def request_group(self) -> str:
         """The consumer group of the requests, which are shared out on their own."""
         return f"{self.group}.requests"
+
+    @property
+    def metrics_topic(self) -> str | None:
+        """The topic of live evaluation's figures, if there is to be one."""
+        return None if self.topics.metrics is None else self.prefixed(self.topics.metrics)
 
     @property
     def group(self) -> str:

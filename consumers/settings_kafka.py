@@ -186,6 +186,8 @@ class TopicSettings(Section):
     """Where questions come in; "off": none are answered."""
     replies: OptionalTopicName = "replies"
     """Where answers go that ask for no other topic; "off" together with requests."""
+    metrics: OptionalTopicName = "metrics"
+    """Where the figures of live evaluation go; "off": nowhere but to /metrics."""
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 6
     """Partitions of a topic that is made."""
     replication_factor: Annotated[int, Field(ge=1, le=15)] = 1
@@ -199,7 +201,7 @@ class TopicSettings(Section):
     def _refuse_contradictions(self) -> Self:
         if (self.requests is None) != (self.replies is None):
             raise ValueError("requests and replies are both off, or neither: a question needs a place for its answer")
-        optional = [name for name in (self.items, self.requests, self.replies) if name is not None]
+        optional = [name for name in (self.items, self.requests, self.replies, self.metrics) if name is not None]
         names = [*self.ratings, self.recommendations, self.dead_letters, *optional]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"topic {twice[0]!r} is named twice: every topic has one purpose")

@@ -10,7 +10,7 @@ from consumers.settings import Settings
 from consumers.settings_ranking import RankingSettings
 from consumers.stores.payload_indexes import PayloadIndex, payload_indexes
 from consumers.stores.server_options import ServerOptions
-from consumers.topics import GroupSpec, TopicSpec, request_topic_specs, topic_specs
+from consumers.topics import GroupSpec, TopicSpec, metrics_spec, request_topic_specs, topic_specs
 from recommender.profile import HistoryLimits
 from recommender.rules import PRESETS, RankingRules
 from recommender.standing_filters import NO_FILTERS
@@ -162,6 +162,8 @@ def topic_plan(settings: Settings) -> tuple[list[TopicSpec], list[GroupSpec]]:
         topics.partitions,
     )
     specs += request_topic_specs(settings.request_topics, topics.partitions)
+    if settings.metrics_topic is not None:
+        specs.append(metrics_spec(settings.metrics_topic))
     groups = [settings.group, *([settings.request_group] if settings.request_topics else [])]
     return specs, [GroupSpec(name, topics.session_timeout_ms, topics.heartbeat_interval_ms) for name in groups]
 

@@ -154,6 +154,17 @@ class LimitSettings(Section):
         return self
 
 
+class EvaluationSettings(Section):
+    """Live evaluation: every rating is first judged by the list that its user had."""
+
+    window_events: Annotated[int, Field(ge=0, le=100_000)] = 10_000
+    """The last ratings and lists that figures are taken of; 0: no live evaluation."""
+    lists_max_bytes: Annotated[int, Field(ge=0)] = 33_554_432
+    """Memory for the users' last lists; a rating of a user whose list is not held is not judged."""
+    publish_interval_s: Annotated[float, Field(ge=0.1, le=3_600)] = 10
+    """How often new figures are published at most, to topics.metrics and on /metrics."""
+
+
 def _none_if_off(value: Any) -> Any:
     return None if isinstance(value, str) and value.lower() in {"off", "none"} else value
 

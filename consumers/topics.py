@@ -85,6 +85,11 @@ def request_topic_specs(names: Sequence[str], partitions: int) -> list[TopicSpec
     return [TopicSpec(name, partitions, config) for name in names]
 
 
+def metrics_spec(name: str) -> TopicSpec:
+    """The topic of live evaluation's figures: few records, of which the newest per worker is kept."""
+    return TopicSpec(name, 1, {"cleanup.policy": "compact"})
+
+
 def differences(found: Mapping[str, Topic], specs: Sequence[TopicSpec]) -> list[str]:
     """How the cluster's topics differ from what they should be, a sentence each."""
     problems: list[str] = []

@@ -18,6 +18,7 @@ from consumers.catalogue_table import CatalogueTable
 from consumers.exit_codes import ExitCode
 from consumers.handler import Handler
 from consumers.health import Health
+from consumers.live_report import LiveReport
 from consumers.metrics import Metrics
 from consumers.records import Batch
 from consumers.source import KafkaSource
@@ -95,6 +96,8 @@ class Parts:
     catalogue: CatalogueTable | None = None
     desk: Desk | None = None
     """Where requests are answered, between batches; None where none are."""
+    live: LiveReport | None = None
+    """Whose figures are published although there is no batch, once it is time; the handler has the same one."""
 
 
 class Worker:
@@ -138,6 +141,8 @@ class Worker:
             with self._around.metrics.timed("total"):
                 self._take(batch)
             self._answer_requests(wait_s=0.0)
+        else:
+            self._publish_overdue()
         self._count_slice()
         self._report()
 
@@ -229,6 +234,22 @@ class Worker:
         parts.handler.committed()
         self._setbacks_in_a_row = 0
         self._measure_freshness(batch)
+
+    def _publish_overdue(self) -> None:
+        """What no batch has come to take along."""
+        live, sink = self._parts.live, self._parts.sink
+        messages = [] if live is None else live.due(self._around.clock_ms())
+        if live is None or not messages:
+            return
+        try:
+            sink.begin()
+            sink.send(messages)
+            sink.commit({})
+        except TransactionAbortedError as aborted:
+            self._around.metrics.restarted_producer()
+            log.warning("figures were not published, and are again later", why=str(aborted))
+        else:
+            live.committed()
 
     def _measure_freshness(self, batch: Batch) -> None:
         now_ms = self._around.clock_ms()

@@ -13,6 +13,7 @@ import numpy as np
 from recommender.diversity import CANDIDATES_MAX
 from recommender.explanation import Breakdown, Evidence, Explanation, Without
 from recommender.listing import RankedList
+from recommender.live import FirstRatings
 from recommender.profile import History, UserState
 from recommender.question import Question
 from recommender.recommender import Recommender
@@ -30,9 +31,9 @@ class Explainer:
         self._recommender = recommender
         self._items = items
 
-    def changed(self, user_id: str, before: History, after: History) -> None:
+    def changed(self, user_id: str, before: History, after: History) -> FirstRatings:
         """See `Recommender.changed`."""
-        self._recommender.changed(user_id, before, after)
+        return self._recommender.changed(user_id, before, after)
 
     def attributes_changed(self, attributes: Iterable[str]) -> None:
         """See `Recommender.attributes_changed`."""

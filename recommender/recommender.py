@@ -1,6 +1,7 @@
 """The recommender: states of users in, ranked lists out, with everything between them (query, cache, votes, fill)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from recommender.explanation import Evidence, Opinions
 from recommender.item_index import ItemIndex
 from recommender.kernels import Kernels, NumpyKernels, Tally
 from recommender.listing import Asking, Lister, RankedList, Tier
+from recommender.live import FirstRatings
 from recommender.neighbour_cache import NeighbourCache, NeighbourProfile
 from recommender.neighbourhood import Found, Neighbourhood, Voters
 from recommender.prediction import predict_voted, user_baseline
@@ -44,7 +46,9 @@ class Recommender:
         cache_max_bytes: int,
         kernels: Kernels | None = None,
         catalogue: Catalogue | None = None,
+        around_search: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        """`around_search` is entered for as long as neighbours are looked for."""
         self._kernels = kernels or NumpyKernels()
         self.catalogue = Catalogue() if catalogue is None else catalogue
         self._catalogue_version = 0
@@ -54,6 +58,7 @@ class Recommender:
         self._scan = StatisticsScan(self.statistics)
         self.cache = NeighbourCache(cache_max_bytes)
         self._store = store
+        self._around_search = around_search
         self._rules = rules
         self._neighbourhood = Neighbourhood(store, rules, self.index, self.cache)
         self._ranker = Ranker(rules, self.index, self._kernels)
@@ -81,15 +86,24 @@ class Recommender:
         """Count all anew, so that what other workers wrote counts too; the old figures serve until that is done."""
         self._scan = StatisticsScan(ItemStatistics(self.index))
 
-    def changed(self, user_id: str, before: History, after: History) -> None:
-        """Keep the statistics up with a stored history that changed, and see which lists foretold it."""
+    def changed(self, user_id: str, before: History, after: History) -> FirstRatings:
+        """Keep the statistics up with a stored history that changed, and see which lists foretold it.
+
+        Returns:
+            What the user rated for the first time.
+        """
         identity, (gone, added) = point_id(user_id), difference(before, after)
-        self._lister.tuner.observe(identity, len(before), self.index.dense(_new_items(before, added)))
+        first = _first_rated(before, added)
+        self._lister.tuner.observe(identity, len(before), self.index.dense(first.items))
         if not len(after):
             self._drop(identity)
+        rated_before, rated_after = len(before.rated()), len(after.rated())
         self._scan.changed(identity, gone, added)
+        self._scan.moved(identity, rated_before, rated_after)
         if self.statistics is not self._scan.statistics:
             self.statistics.replace(gone, added)
+            self.statistics.users.moved(rated_before, rated_after)
+        return FirstRatings(identity, rated_before, first.items, first.ratings)
 
     def _drop(self, identity: int) -> None:
         """Keep nothing of a user who was forgotten, here or by another worker."""
@@ -191,7 +205,8 @@ class Recommender:
 
     def _answered(self, questions: Sequence[Question], *, tuning: bool) -> list[RankedList]:
         self._keep_up_with_the_catalogue()
-        found = self._neighbourhood.nearest(questions)
+        with self._around_search():
+            found = self._neighbourhood.nearest(questions)
         fetched = self._neighbourhood.fetched([one.neighbours for one in found])
         return [
             self._ranked(question, self._asking(question, tuning=tuning), one, fetched)
@@ -273,10 +288,10 @@ class Recommender:
         return float(predict_voted(self.statistics, self._rules, baseline, tally, at)[0])
 
 
-def _new_items(before: History, added: History) -> Items:
-    """Items that are rated for the first time by entries that came to a history."""
-    items = added.rated().items
-    if len(items) == 1:
+def _first_rated(before: History, added: History) -> History:
+    """Of entries that came to a history, those that rate an item for the first time."""
+    added = added.rated()
+    if len(added) == 1:
         # Nearly always, and ten times as fast.
-        return items if items[0] not in before.items else items[:0]
-    return items[~np.isin(items, before.items)]
+        return added if added.items[0] not in before.items else added.at(slice(0))
+    return added.at(~np.isin(added.items, before.items))

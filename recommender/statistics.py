@@ -13,8 +13,31 @@ from recommender.profile import Floats, History, Times, UserState
 from recommender.trend import Trend
 
 
+class UserCounts:
+    """How many users have how many ratings; those with more than `CAP` count as having that many."""
+
+    CAP = 100
+
+    def __init__(self) -> None:
+        self._users = [0] * (self.CAP + 1)
+
+    @property
+    def known(self) -> int:
+        """Users with ratings."""
+        return sum(self._users[1:])
+
+    def with_at_least(self, ratings: int) -> int:
+        """Users with so many ratings, at most `CAP`, or more."""
+        return sum(self._users[max(1, min(ratings, self.CAP)) :])
+
+    def moved(self, before: int, after: int) -> None:
+        """A user with so many ratings now has so many others."""
+        self._users[min(before, self.CAP)] -= 1
+        self._users[min(after, self.CAP)] += 1
+
+
 class ItemStatistics:
-    """Number and sum of ratings per item, in arrays by dense item number."""
+    """Number and sum of ratings per item, in arrays by dense item number; and how many users they come from."""
 
     def __init__(self, index: ItemIndex) -> None:
         self._index = index
@@ -24,6 +47,7 @@ class ItemStatistics:
         self._total = 0
         self._total_sum = 0.0
         self.trend = Trend()
+        self.users = UserCounts()
 
     @property
     def counts(self) -> Floats:
@@ -105,9 +129,15 @@ class StatisticsScan:
         """Count a slice that began at `next_id` of before."""
         for _, state in states:
             self.statistics.add(state.history)
+            self.statistics.users.moved(0, len(state.history.rated()))
         self.next_id = next_id
 
     def changed(self, identity: int, gone: History, added: History) -> None:
         """Entries of a stored history went, others came: count that, unless the scan is yet to reach the user."""
         if self.next_id is None or identity < self.next_id:
             self.statistics.replace(gone, added)
+
+    def moved(self, identity: int, before: int, after: int) -> None:
+        """A user with so many ratings now has so many others: count that, unless the scan is yet to reach the user."""
+        if self.next_id is None or identity < self.next_id:
+            self.statistics.users.moved(before, after)

@@ -14,6 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from schemas.events import EVENT_MODELS, Event
 from schemas.items import Item
 from schemas.messages import SCHEMA_VERSION
+from schemas.metrics import LiveMetrics
 from schemas.recommendations import RecommendationList
 from schemas.replies import Reply
 from schemas.requests import Question, QuestionBatch
@@ -27,11 +28,12 @@ _ADAPTERS: dict[str, TypeAdapter[Any]] = {
     "recommendations": TypeAdapter(RecommendationList),
     "request": TypeAdapter(Question | QuestionBatch),
     "reply": TypeAdapter(Reply),
+    "metrics": TypeAdapter(LiveMetrics),
 }
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """A schema per event type, `event` for any of them, and one for an item, a list, a request and a reply."""
+    """A schema per event type, `event` for any, and one each for items, lists, requests, replies and figures."""
     return {name: _schema(name, adapter) for name, adapter in _ADAPTERS.items()}
 
 

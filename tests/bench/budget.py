@@ -92,6 +92,7 @@ def _timed(service: Pipeline, rest: Iterator[Batch]) -> dict[str, float]:
     before, lists, begun = _steps(service), 0, time.perf_counter()
     for batch in chain([first], rest):
         lists += len(service.handler.handle(batch))
+        service.handler.committed()
     seconds = time.perf_counter() - begun
     steps = {name: total - before[name] for name, total in _steps(service).items()}
     rows = {"all": seconds, **steps, **{f"engine {name}": total for name, total in engine.items()}}

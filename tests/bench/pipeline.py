@@ -10,10 +10,9 @@ from confluent_kafka import murmur2
 
 from consumers import app
 from consumers.handler import Handler
-from consumers.ranking_kernels import RankingKernels
+from consumers.live_report import live_report
 from consumers.records import Batch, Record
 from consumers.settings import Settings
-from consumers.settings_mapping import ranking_rules
 from recommender.recommender import Recommender
 from recommender.store import Store
 from schemas.messages import Message
@@ -33,6 +32,7 @@ class Pipeline:
         """One step without its transaction."""
         messages = self.handler.handle(batch)
         self.store.flush()
+        self.handler.committed()
         return messages
 
 
@@ -42,11 +42,11 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
     with ExitStack() as stack:
         store = app.open_store(settings)
         stack.callback(store.close)
-        cache_max_bytes = settings.limits.neighbour_cache_max_bytes
-        recommender = Recommender(store, ranking_rules(settings), cache_max_bytes, RankingKernels())
         around = app._surroundings(settings, stack)
+        recommender = app._recommender(settings, store, around)
         lists = app._list_writer(settings, store, recommender.catalogue)
-        handler = app._handler(settings, store, recommender, around, lists, DEAD_LETTER_MAX_BYTES)
+        live = live_report(settings, recommender, around.metrics, None)
+        handler = app._handler(settings, store, recommender, around, lists, DEAD_LETTER_MAX_BYTES, live)
         recommender.scan_slice(settings.limits.scan_slice_users)
         yield Pipeline(store, handler, recommender)
 

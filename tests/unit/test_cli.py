@@ -23,6 +23,7 @@ COMMANDS = (
     "show",
     "watch",
     "cards",
+    "metrics",
     "dump",
     "verify",
     "rebuild",
@@ -102,7 +103,8 @@ def test_what_is_typed_wrongly_is_said(
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "rate ann 1 4", "forget ann", "show ann", "watch", "replay synthetic", "topics create"]
+    "command",
+    ["run", "rate ann 1 4", "forget ann", "show ann", "watch", "metrics", "replay synthetic", "topics create"],
 )
 def test_without_kafka_a_command_ends_at_once(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 3, and the sentence names the address and the setting."""

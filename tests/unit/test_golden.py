@@ -4,6 +4,7 @@ None may ever be edited: a change that breaks one is a new version of the wire.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from schemas.events import EVENT_MODELS
 from schemas.items import Item, decode_item
 from schemas.json_schema import schemas
 from schemas.messages import Headers, Message
+from schemas.metrics import decode_metrics, metrics_message
 from schemas.reasons import MalformedRecordError
 from schemas.recommendations import decode_list, forgotten_message, list_message
 
@@ -31,6 +33,7 @@ def examples(file: str) -> list[dict[str, Any]]:
 
 EVENTS, ITEMS = examples("events.jsonl"), examples("items.jsonl")
 OUTPUTS = json.loads((GOLDEN / "outputs.json").read_text(encoding="utf-8"))
+FIGURES = [example for example in OUTPUTS if example["make"] == "metrics"]
 LISTS = [example for example in OUTPUTS if example["make"] == "list"]
 VALIDATORS = {name: Draft202012Validator(schema) for name, schema in schemas().items()}
 
@@ -48,23 +51,30 @@ def to_headers(pairs: list[list[Any]]) -> Headers:
 
 
 def made(example: dict[str, Any]) -> Message:
-    given = example["given"]
-    match example["make"]:
-        case "event":
-            model = EVENT_MODELS[given.get("type", "rated")]
-            return event_message("ratings", model.model_validate(given))
-        case "list":
-            return list_message("recommendations", ORIGIN, given)
-        case "item":
-            return item_message("items", Item.model_validate(given))
-        case "removed_item":
-            return removed_item_message("items", given["item_id"])
-        case "forgotten":
-            return forgotten_message("recommendations", ORIGIN, **given)
+    return MAKERS[example["make"]](example["given"])
+
+
+def made_event(given: dict[str, Any]) -> Message:
+    model = EVENT_MODELS[given.get("type", "rated")]
+    return event_message("ratings", model.model_validate(given))
+
+
+def made_dead_letter(given: dict[str, Any]) -> Message:
     place = given["record"]
     came = {"key": to_bytes(place["key"]), "value": to_bytes(place["value"]), "headers": to_headers(place["headers"])}
     error = MalformedRecordError(given["reason"], given["message"])
     return dead_letter("ratings.dlq", RefusedRecord(**(place | came)), error, ORIGIN, AT_MS)
+
+
+MAKERS: dict[str, Callable[[Any], Message]] = {
+    "event": made_event,
+    "list": lambda given: list_message("recommendations", ORIGIN, given),
+    "forgotten": lambda given: forgotten_message("recommendations", ORIGIN, **given),
+    "dead_letter": made_dead_letter,
+    "item": lambda given: item_message("items", Item.model_validate(given)),
+    "removed_item": lambda given: removed_item_message("items", given["item_id"]),
+    "metrics": lambda given: metrics_message("metrics", ORIGIN, given),
+}
 
 
 @pytest.mark.parametrize("example", EVENTS, ids=name_of)
@@ -115,12 +125,18 @@ def test_a_list_is_valid_and_reads_as_it_was_given(example: dict[str, Any]) -> N
     assert decode_list(value.encode()) == example["given"]
 
 
+@pytest.mark.parametrize("example", FIGURES, ids=name_of)
+def test_figures_are_valid_and_read_as_they_were_given(example: dict[str, Any]) -> None:
+    """Law: the JSON Schema takes every golden record of figures, and a reader gets what was written."""
+    value = example["message"]["value"]
+    VALIDATORS["metrics"].validate(json.loads(value))
+    assert decode_metrics(value.encode()) == example["given"]
+
+
 def test_every_kind_of_record_has_an_example() -> None:
     """Law: each event type is here as input and as output, and so is each kind of record that we write."""
     assert {example["event"]["type"] for example in EVENTS} == set(EVENT_MODELS)
     assert {example["given"].get("type", "rated") for example in OUTPUTS if example["make"] == "event"} == set(
         EVENT_MODELS
     )
-    assert {example["make"] for example in OUTPUTS} == {
-        *("event", "list", "forgotten", "dead_letter", "item", "removed_item")
-    }
+    assert {example["make"] for example in OUTPUTS} == set(MAKERS)

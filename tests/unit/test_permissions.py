@@ -7,7 +7,13 @@ import pytest
 from confluent_kafka.admin import AclOperation, ResourceType
 
 from consumers.cluster import Cluster, ClusterError
-from consumers.permissions import Permission, check_permitted, request_permissions, worker_permissions
+from consumers.permissions import (
+    Permission,
+    check_permitted,
+    request_permissions,
+    required_permissions,
+    worker_permissions,
+)
 from consumers.settings import Settings
 
 READ, WRITE, DESCRIBE_CONFIGS = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE_CONFIGS
@@ -49,6 +55,8 @@ def test_the_list_is_short_and_in_the_namespace() -> None:
         "topic literal blue.requests DescribeConfigs",
         "topic literal blue.replies DescribeConfigs",
         "group literal blue.tastestream.requests Read",
+        "topic literal blue.metrics Write",
+        "topic literal blue.metrics DescribeConfigs",
     ]
 
 
@@ -58,6 +66,12 @@ def test_requests_that_are_off_need_nothing() -> None:
     assert request_permissions(off) == []
     app = Settings.model_validate({"requests": {"reply_topics": "app"}})
     assert Permission(ResourceType.TOPIC, "app", WRITE) in request_permissions(app)
+
+
+def test_what_is_switched_off_is_not_listed() -> None:
+    """Without catalogue, requests and figures a worker needs what it cannot start without and nothing more."""
+    settings = Settings(topics=dict.fromkeys(("metrics", "items", "requests", "replies"), "off"))
+    assert worker_permissions(settings) == required_permissions(settings)
 
 
 def test_a_worker_s_transactional_id_is_among_those_allowed() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import orjson
 import pytest
 
-from consumers.handler import Door, Handler
+from consumers.handler import Beside, Door, Handler
 from consumers.lists import ListWriter
 from consumers.metrics import Metrics
 from consumers.popular_list import PopularList
@@ -47,7 +47,7 @@ class Rig:
         popular = PopularList(self.recommender, lists, "ratings", self.interval_s, lambda: self.elapsed_s)
         states = UserStates(store, StateRules(RULES.value, HistoryLimits(), 1 << 20), "writer")
         door = Door(decoder_for("json"), WireRules(), "dead", "/tests")
-        self.handler = Handler(door, states, self.recommender, lists, Metrics(), lambda: self.now_ms, popular)
+        self.handler = Handler(door, states, self.recommender, lists, Metrics(), lambda: self.now_ms, Beside(popular))
 
     def record(self, user: str = "u", topic: str = "ratings", partition: int = 0) -> Record:
         self.offset += 1

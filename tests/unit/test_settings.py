@@ -302,6 +302,7 @@ def test_the_namespace_prefixes_all_that_is_shared() -> None:
     assert settings.input_topics == ("blue.a", "blue.b")
     assert settings.recommendations_topic == "blue.recommendations"
     assert settings.dead_letter_topic == "blue.ratings.dlq"
+    assert settings.metrics_topic == "blue.metrics"
     assert (settings.group, settings.transactional_id) == ("blue.tastestream", "blue.tastestream.w-0")
     assert (settings.collection, settings.edge_folder) == ("blue.users", Path("x/blue.edge"))
     plain = Settings(instance="w-0")
@@ -330,3 +331,12 @@ def test_the_port_can_be_switched_off(place: Place, off: str) -> None:
     """Law: off is no port at all, 0 is any."""
     assert place.load({"TASTESTREAM_HTTP__PORT": off}).http.port is None
     assert place.load({"TASTESTREAM_HTTP__PORT": "0"}).http.port == 0
+
+
+def test_the_topic_of_figures_can_be_switched_off(place: Place) -> None:
+    """Law: off is no topic, also within a namespace, and never the name of one; another name is one like any other."""
+    environment = {"TASTESTREAM_TOPICS__METRICS": "off", "TASTESTREAM_NAMESPACE": "blue"}
+    assert place.load(environment).metrics_topic is None
+    assert place.load({"TASTESTREAM_TOPICS__METRICS": "figures"}).metrics_topic == "figures"
+    for name in ("ratings", "no topic"):
+        assert place.problems({"TASTESTREAM_TOPICS__METRICS": name})

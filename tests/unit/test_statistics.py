@@ -67,13 +67,17 @@ def test_a_scan_among_changes_equals_a_fresh_count(
     for step in steps:
         if not isinstance(step, int):
             user, ratings = step
-            scan.changed(user, history_of(stored.get(user, {})), history_of(ratings))
+            before = stored.get(user, {})
+            scan.changed(user, history_of(before), history_of(ratings))
+            scan.moved(user, len(before), len(ratings))
             stored[user] = ratings
         elif scan.next_id is not None:
             take(step)
     while scan.next_id is not None:
         take(2)
     assert_counted(statistics, index, stored.values(), damping)
+    for least in (1, 3):
+        assert statistics.users.with_at_least(least) == sum(len(ratings) >= least for ratings in stored.values())
 
 
 @given(st.lists(HISTORIES, max_size=6), st.lists(HISTORIES, max_size=6))

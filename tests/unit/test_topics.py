@@ -10,6 +10,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AlterConfigOpType, ConfigResource, NewTopic, ResourceType
 
 from consumers.cluster import Cluster, ClusterError, Topic, TopicsError, check_topics
+from consumers.settings import Settings
+from consumers.settings_mapping import topic_plan
 from consumers.topics import (
     DEAD_LETTER_MAX_MESSAGE_BYTES,
     GroupSpec,
@@ -100,6 +102,14 @@ def test_the_catalogue_is_compacted_and_never_forgets_a_removal() -> None:
     assert SPECS[4].config["cleanup.policy"] == "compact"
     assert int(SPECS[4].config["delete.retention.ms"]) > 10 * 365 * 86_400_000
     assert [spec.name for spec in topic_specs(["ratings"], "lists", "dead", None, 6)] == ["ratings", "lists", "dead"]
+
+
+def test_of_the_figures_the_newest_per_worker_are_kept() -> None:
+    """Law: a compacted topic of one partition is made beside the others, unless it is switched off."""
+    specs, _ = topic_plan(Settings(namespace="blue"))
+    assert specs[-1] == TopicSpec("blue.metrics", 1, {"cleanup.policy": "compact"})
+    without, _ = topic_plan(Settings(namespace="blue", topics={"metrics": "off"}))
+    assert without == specs[:-1]
 
 
 def test_the_largest_input_fits_into_a_dead_letter() -> None:

@@ -14,6 +14,7 @@ from consumers.answering.desk import Desk
 from consumers.exit_codes import ExitCode
 from consumers.handler import Handler
 from consumers.health import Health
+from consumers.live_report import LiveReport
 from consumers.metrics import Metrics
 from consumers.offsets import SourceError
 from consumers.records import Batch, Record
@@ -43,6 +44,21 @@ REPLAY = Batch([record(1, replayed=True), record(2, replayed=True)], METADATA)
 
 class Sized:
     size_bytes = 30
+
+
+@dataclass
+class Figures:
+    """Live evaluation whose figures are always due."""
+
+    messages: list[Message]
+    committed_times: int = 0
+
+    def due(self, now_ms: int) -> list[Message]:
+        assert now_ms == NOW_MS
+        return self.messages
+
+    def committed(self) -> None:
+        self.committed_times += 1
 
 
 @dataclass
@@ -110,7 +126,7 @@ class World:
     def send(self, messages: list[Message]) -> None:
         self.called("send", tuple(message.value for message in messages))
 
-    def commit(self, next_offsets: Mapping[tuple[str, int], int], group_metadata: object) -> None:
+    def commit(self, next_offsets: Mapping[tuple[str, int], int], group_metadata: object = None) -> None:
         self.called("commit", dict(next_offsets), group_metadata)
 
     def abort(self) -> None:
@@ -149,6 +165,7 @@ class Rig:
     metrics: Metrics = field(default_factory=Metrics)
     health: Health = field(default_factory=lambda: Health(60))
     has_desk: bool = False
+    figures: Figures | None = None
     worker: Worker = field(init=False)
 
     def __post_init__(self) -> None:
@@ -160,6 +177,7 @@ class Rig:
             cast("Handler", world),
             cast("Recommender", world),
             desk=cast("Desk", world) if self.has_desk else None,
+            live=cast("LiveReport", self.figures) if self.figures else None,
         )
         around = Surroundings(self.metrics, self.health, cast("Watchdog", world), lambda: NOW_MS)
         self.worker = Worker(parts, self.limits, around)
@@ -204,6 +222,34 @@ def test_an_empty_poll_commits_nothing() -> None:
     it.worker.step()
     assert it.world.names == ["poll"]
     assert ("beat",) in it.world.calls
+
+
+def test_figures_that_are_due_are_published_without_a_batch() -> None:
+    """Law: in a transaction of their own, without offsets, and only where nothing came that takes them along."""
+    figures = Figures([Message("metrics", b"k", b"figures")])
+    it = Rig(World([batch(4)]), figures=figures)
+    it.worker.step()
+    assert ("send", (b"4",)) in it.world.calls
+    it.world.calls.clear()
+    it.worker.step()
+    assert [call for call in it.world.calls if call[0] not in {"beat", "count"}] == [
+        ("poll",),
+        ("begin",),
+        ("send", (b"figures",)),
+        ("commit", {}, None),
+    ]
+    assert figures.committed_times == 1
+
+
+def test_figures_that_could_not_be_published_hold_nothing_up() -> None:
+    """Law: an aborted transaction of figures goes nowhere back; they are published later, and no batch is told."""
+    figures = Figures([Message("metrics", b"k", b"figures")])
+    it = Rig(World(failures={"commit": [TransactionAbortedError("away")]}), figures=figures)
+    it.worker.step()
+    assert (it.world.names, figures.committed_times) == (["poll", "begin", "send", "commit"], 0)
+    it.worker.step()
+    assert figures.committed_times == 1
+    assert ("committed",) not in it.world.calls
 
 
 def test_a_replay_is_flushed_without_a_transaction() -> None:
@@ -487,7 +533,7 @@ def test_the_memory_of_the_caches_is_told() -> None:
     """Law: each cache under its own name."""
     it = rig()
     it.worker.step()
-    assert it.served("tastestream_cache_bytes") == {"own": 20, "neighbours": 30}
+    assert it.served("tastestream_cache_bytes") == {"own": 20, "neighbours": 30, "lists": 0}
 
 
 # Counting what is stored
