@@ -27,7 +27,7 @@ def _why_not(cluster: Cluster, name: str, settings: Settings) -> str | None:
     try:
         found = cluster.topics([name])
     except ClusterError as error:
-        return str(error)
+        return f"{error}; {must_allow(metrics_permissions(settings))}"
     if name not in found:
         return "it is missing: `tastestream topics create` makes it, topics.metrics = off does without"
     operations = cluster.allowed_on_topics([name])[name]

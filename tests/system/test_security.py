@@ -214,13 +214,15 @@ def test_nothing_is_allowed(guarded: GuardedBroker, deployment: Deployment, user
     assert_untouched(deployment)
 
 
-def test_a_catalogue_that_may_not_be_read(guarded: GuardedBroker, deployment: Deployment, user: str) -> None:
-    """The worker does without, as it did before there was one, and says what to allow."""
+def test_what_a_worker_can_do_without(guarded: GuardedBroker, deployment: Deployment, user: str) -> None:
+    """Neither may it read the catalogue nor publish figures: it does without, and says what to allow."""
     guarded.allow(user, required_permissions(deployment.settings))
     worker = deployment.worker(**guarded.by_password(SCRAM, user, PASSWORD)).start()
     deployment.await_lag(0, worker)
     (told,) = [line for line in worker.stderr.splitlines() if "there is no catalogue" in line]
     assert f"Read on topic '{deployment.settings.items_topic}'" in told
+    (told,) = [line for line in worker.stderr.splitlines() if "the figures of live evaluation" in line]
+    assert f"Write on topic '{deployment.settings.metrics_topic}'" in told
     assert worker.stop() == 0
 
 
