@@ -25,7 +25,6 @@ def tile(title: str, genres: tuple[str, ...]) -> Picture:
     """The tile of an item, an SVG."""
     dice = hashlib.blake2b("\0".join((title, *genres)).encode(errors="replace"), digest_size=6).digest()
     light, dark = tile_colours(title, genres)
-    genre = genres[0][:GENRE_MAX_CHARS].upper() if genres else ""
     drawn = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">'
         '<defs><linearGradient id="ground" x1="0" y1="0" x2="0.35" y2="1">'
@@ -34,9 +33,7 @@ def tile(title: str, genres: tuple[str, ...]) -> Picture:
         f"{_shapes(dice, _hue(title, genres))}"
         '<g fill="#fff" font-family="Georgia, \'Times New Roman\', serif">'
         f'<text x="30" y="548" font-size="158" font-weight="700">{escape(initials(title))}</text>'
-        '<rect x="34" y="82" width="44" height="4"/>'
-        '<text x="34" y="64" font-size="22" letter-spacing="3" font-family="system-ui, sans-serif">'
-        f"{_plain(genre)}</text></g></svg>"
+        f"{_headed(genres[0][:GENRE_MAX_CHARS].upper()) if genres else ''}</g></svg>"
     )
     return Picture("image/svg+xml", drawn.encode())
 
@@ -53,6 +50,11 @@ def tile_colours(title: str, genres: tuple[str, ...]) -> tuple[str, str]:
     """The two colours behind a tile's text, the lighter first, as #rrggbb."""
     hue = _hue(title, genres)
     return _colour(hue, _LIGHT), _colour(hue + 0.09, _DARK)
+
+
+def _headed(genre: str) -> str:
+    style = 'font-size="22" letter-spacing="3" font-family="system-ui, sans-serif"'
+    return f'<text x="34" y="64" {style}>{_plain(genre)}</text><rect x="34" y="82" width="44" height="4"/>'
 
 
 def _shapes(dice: bytes, hue: float) -> str:

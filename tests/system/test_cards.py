@@ -44,8 +44,8 @@ main()
 
 @pytest.fixture
 def deployment(broker: str, topic_prefix: str, tmp_path: Path) -> Iterator[Deployment]:
-    """One that has published ann's list, and whose worker has ended."""
-    with Deployment(broker, topic_prefix, tmp_path) as made:
+    """One that has published ann's list, with reasons for two items, and whose worker has ended."""
+    with Deployment(broker, topic_prefix, tmp_path, ranking__explain_items="2") as made:
         made.make_topics()
         with item_producer(made.settings) as producer:
             for item in ITEMS:
@@ -108,6 +108,7 @@ def test_a_list_becomes_a_page_of_cards(cards: Maker, omdb: OmdbDouble) -> None:
     for told in (">Seven</h2>", "1995 · Crime", "Unknown Title", "&lt;script&gt;alert(1)", "Sci-Fi &amp; &lt;b&gt;"):
         assert told in page
     assert "<script" not in page
+    assert (page.count('<section class="why">'), page.count("your 5 for item 1<")) == (2, 2)
 
 
 def test_posters_come_from_omdb_once(cards: Maker, omdb: OmdbDouble) -> None:
