@@ -40,10 +40,11 @@ from consumers.source import KafkaSource, SourceOptions
 from consumers.stores.edge_generations import EdgeGenerations
 from consumers.stores.generations import FIRST_EPOCH, Generation, Generations
 from consumers.stores.stored_points import PointStore
+from consumers.surroundings import Surroundings
 from consumers.tenure import Tenure
 from consumers.user_states import StateRules, UserStates
 from consumers.watchdog import Watchdog
-from consumers.worker import Parts, Surroundings, Worker, WorkerLimits
+from consumers.worker import Parts, Worker, WorkerLimits
 from producers.sink import SinkOptions, TransactionalSink
 from recommender.catalogue import Catalogue
 from recommender.explaining import explaining

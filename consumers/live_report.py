@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consumers.metrics import Metrics, StepName
+from consumers.metric_names import StepName
+from consumers.metrics import Metrics
 from consumers.records import Record
 from consumers.settings import Settings
 from consumers.settings_mapping import ranking_rules

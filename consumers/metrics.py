@@ -8,72 +8,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
-from typing import Literal, Protocol, get_args
+from typing import Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
 from consumers.catalogue_records import Refusal
+from consumers.metric_names import (
+    CacheName,
+    MetricName,
+    Outcome,
+    PlainFigure,
+    RequestOutcome,
+    StepName,
+    VerifyMetricName,
+)
 from schemas.metrics import LiveMetrics
 from schemas.reasons import REASONS, Reason
-from schemas.request_errors import ERROR_CODES, ErrorCode
-
-MetricName = Literal[
-    "tastestream_build",
-    "tastestream_batch_records",
-    "tastestream_step_seconds",
-    "tastestream_outcomes_total",
-    "tastestream_dead_letters_total",
-    "tastestream_freshness_seconds",
-    "tastestream_lag_records",
-    "tastestream_unknown_fields_total",
-    "tastestream_cache_bytes",
-    "tastestream_store_retries_total",
-    "tastestream_producer_restarts_total",
-    "tastestream_assigned_partitions",
-    "tastestream_catalogue_items",
-    "tastestream_catalogue_refused_total",
-    "tastestream_requests_total",
-    "tastestream_request_seconds",
-    "tastestream_live_hit_rate",
-    "tastestream_live_ndcg",
-    "tastestream_live_judged_ratings",
-    "tastestream_live_judged_share",
-    "tastestream_live_prediction_error",
-    "tastestream_live_coverage",
-    "tastestream_live_diversity",
-    "tastestream_live_novelty_bits",
-    "tastestream_live_seconds",
-    "tastestream_live_users",
-    "tastestream_live_items",
-    "tastestream_live_user_coverage",
-    "tastestream_live_item_coverage",
-    "tastestream_live_vector_size",
-]
-VerifyMetricName = Literal[
-    "tastestream_verify_users",
-    "tastestream_verify_mismatches",
-    "tastestream_verify_not_provable",
-    "tastestream_verify_failures_total",
-    "tastestream_verify_last_run_timestamp_seconds",
-    "tastestream_verify_seconds",
-]
-"""What `tastestream verify` serves, which is a process of its own."""
-StepName = Literal["decode", "read", "write", "rank", "search", "send", "flush", "commit", "total", "answer", "reply"]
-Outcome = Literal["applied", "duplicate", "dead_letter", "replayed", "list", "tombstone"]
-RequestOutcome = Literal["answered"] | ErrorCode
-CacheName = Literal["own", "neighbours", "lists"]
-PlainFigure = Literal[
-    "judged_share",
-    "coverage",
-    "diversity",
-    "novelty",
-    "users",
-    "items",
-    "user_coverage",
-    "item_coverage",
-    "vector_size",
-]
-"""The figures of live evaluation that have a metric of their own without labels."""
+from schemas.request_errors import ERROR_CODES
 
 BATCH_BUCKETS_RECORDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 STEP_BUCKETS_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)

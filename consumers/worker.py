@@ -6,23 +6,20 @@ its group and tries the same batch again, until `store_retry_limit_s`.
 """
 
 import random
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
 from consumers.answering.desk import Desk
 from consumers.catalogue_table import CatalogueTable
-from consumers.exit_codes import ExitCode
 from consumers.handler import Handler
-from consumers.health import Health
 from consumers.live_report import LiveReport
-from consumers.metrics import Metrics
 from consumers.records import Batch
 from consumers.source import KafkaSource
-from consumers.watchdog import Watchdog
+from consumers.status import Status
+from consumers.surroundings import Surroundings
 from producers.sink import SinkError, TransactionAbortedError, TransactionalSink
 from recommender.recommender import Recommender
 from recommender.store import Store, StoreError, StoreRestoredError, StoreUnavailableError
@@ -48,38 +45,6 @@ class WorkerLimits:
     rescan_interval_s: float = 600.0
     setbacks_in_a_row_max: int = 10
     poll_timeout_s: float = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What watches the worker."""
-
-    metrics: Metrics
-    health: Health
-    watchdog: Watchdog
-    clock_ms: Callable[[], int]
-    stopping: threading.Event = field(default_factory=threading.Event)
-    """Set once the worker is to stop."""
-
-    def alive(self) -> None:
-        """What is being done may take long, and is getting on."""
-        self.watchdog.beat()
-        self.health.beat()
-
-    def wait_for_store(self) -> None:
-        """Stay alive, not ready, while the store is asked again."""
-        self.alive()
-        self.health.ready(False, "the store is away")
-
-    def wait_unless_stopping(self) -> None:
-        """The same where nothing but the end of the process can be come to: there is no batch in hand.
-
-        Raises:
-            SystemExit: the worker is to stop.
-        """
-        self.wait_for_store()
-        if self.stopping.is_set():
-            raise SystemExit(ExitCode.OK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +75,7 @@ class Worker:
         self._setbacks_in_a_row = 0
         self._counted_at = time.monotonic()
         self._is_counted = False
-        self._reported: set[tuple[str, int]] = set()
+        self._status = Status(parts.source, parts.handler, parts.recommender, around)
 
     def stop(self) -> None:
         """Finish the step in hand, then return from `run`; safe to call from a signal handler."""
@@ -144,7 +109,7 @@ class Worker:
         else:
             self._publish_overdue()
         self._count_slice()
-        self._report()
+        self._status.refresh()
 
     def _next_batch(self) -> Batch:
         """The next ratings, or none after a short wait, in which requests are answered as they come."""
@@ -285,22 +250,3 @@ class Worker:
 
     def _is_count_old(self) -> bool:
         return time.monotonic() - self._counted_at > self._limits.rescan_interval_s
-
-    def _report(self) -> None:
-        source, health, metrics = self._parts.source, self._around.health, self._around.metrics
-        health.beat()
-        if not source.held:
-            health.ready(False, "no partitions are assigned")
-        elif source.replaying:
-            health.ready(False, "the store is catching up with what was committed")
-        else:
-            health.ready(True)
-        metrics.assigned(len(source.held))
-        metrics.cache_bytes("own", self._parts.handler.cached_bytes)
-        metrics.cache_bytes("neighbours", self._parts.recommender.cache.size_bytes)
-        lags = source.lags()
-        for topic, partition in self._reported - lags.keys():
-            metrics.unassigned(topic, partition)
-        for (topic, partition), records in lags.items():
-            metrics.lag(topic, partition, records)
-        self._reported = set(lags)

@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from consumers.cluster import Cluster
 from consumers.demo.audience import Audience
 from consumers.demo.stage import BOOTSTRAP_VARIABLE, Worker
-from consumers.metrics import StepName
+from consumers.metric_names import StepName
 from consumers.settings import Settings
 from consumers.settings_mapping import topic_plan
 from consumers.topic_reader import TopicReader

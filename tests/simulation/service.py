@@ -19,9 +19,10 @@ from consumers.lists import ListWriter
 from consumers.membership import Membership
 from consumers.offsets import Patience
 from consumers.source import KafkaSource, SourceOptions
+from consumers.surroundings import Surroundings
 from consumers.user_states import StateRules, UserStates
 from consumers.watchdog import Watchdog
-from consumers.worker import Parts, Surroundings, Worker, WorkerLimits
+from consumers.worker import Parts, Worker, WorkerLimits
 from producers.sink import SinkOptions, TransactionalSink
 from recommender.recommender import Recommender
 from recommender.rules import RankingRules

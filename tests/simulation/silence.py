@@ -8,7 +8,8 @@ from unittest.mock import patch
 import stamina.instrumentation
 import structlog
 
-from consumers.metrics import CacheName, Metrics, Outcome, StepName
+from consumers.metric_names import CacheName, Outcome, StepName
+from consumers.metrics import Metrics
 from schemas.reasons import Reason
 
 

@@ -10,8 +10,12 @@ import consumers
 import producers
 import recommender
 import schemas
+from consumers.cards.fetching import FetchError
+from consumers.cards.posters import PosterError
 from consumers.cluster import ClusterError, TopicsError
+from consumers.evaluation_plot import PlotError
 from consumers.exit_codes import ExitCode
+from consumers.explained_lists import NotExplainedError
 from consumers.failures import _CODES, exit_code_of
 from consumers.offsets import SourceError
 from consumers.records import GapError
@@ -27,9 +31,10 @@ from recommender.store import (
     StoreUnavailableError,
 )
 from schemas.reasons import MalformedRecordError
+from schemas.request_errors import RequestError
 
-END_NO_COMMAND = {MalformedRecordError}
-"""What is wrong with one record is a dead letter."""
+END_NO_COMMAND = {MalformedRecordError, RequestError, FetchError, PosterError, NotExplainedError, PlotError}
+"""Each is dealt with where it arises: a dead letter, an error reply, a drawn tile, a refusal in the command's words."""
 
 
 def exceptions_of_ours() -> Iterator[type[Exception]]:

@@ -5,7 +5,8 @@ from typing import get_args
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from consumers.metrics import FRESHNESS_BUCKETS_S, CacheName, MetricName, Metrics, Outcome, StepName
+from consumers.metric_names import CacheName, MetricName, Outcome, StepName
+from consumers.metrics import FRESHNESS_BUCKETS_S, Metrics
 from schemas.reasons import REASONS
 
 

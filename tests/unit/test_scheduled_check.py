@@ -8,7 +8,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from consumers.cluster import ClusterError
 from consumers.judgement import Judgement
-from consumers.metrics import VerifyMetricName, VerifyMetrics
+from consumers.metric_names import VerifyMetricName
+from consumers.metrics import VerifyMetrics
 from consumers.scheduled_check import check_every
 from consumers.state_check import Mismatch, Report
 from consumers.verification import Difference

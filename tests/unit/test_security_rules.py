@@ -18,7 +18,19 @@ PACKAGES = ("schemas", "recommender", "producers", "consumers")
 MODULES_THAT_RUN_DATA = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml", "imp", "code", "pty"}
 CALLS_THAT_RUN_TEXT = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "subprocess.getoutput"}
 OPTIONS_THAT_RUN_TEXT = {"shell", "allow_pickle"}
-LABELS = {"step", "outcome", "reason", "cache", "topic", "partition"}
+LABELS = {
+    "step",
+    "outcome",
+    "reason",
+    "cache",
+    "topic",
+    "partition",
+    "state",
+    "audience",
+    "kind",
+    "part",
+    "quantile",
+}
 """All that a metric may tell its samples apart by; none of them grows with users or items."""
 
 

@@ -19,8 +19,9 @@ from consumers.metrics import Metrics
 from consumers.offsets import SourceError
 from consumers.records import Batch, Record
 from consumers.source import KafkaSource
+from consumers.surroundings import Surroundings
 from consumers.watchdog import Watchdog
-from consumers.worker import TURN_S, Parts, Surroundings, Worker, WorkerLimits
+from consumers.worker import TURN_S, Parts, Worker, WorkerLimits
 from producers.sink import FencedError, SinkError, TransactionAbortedError, TransactionalSink
 from recommender.recommender import Recommender
 from recommender.store import Store, StoreError, StoreFullError, StoreRestoredError, StoreUnavailableError
