@@ -39,6 +39,8 @@ _LONGEST = len(HALF_LIVES_DAYS) - 1
 _ALLOWED = {False: np.array([not mix.weight or mix.half_life < _LONGEST for mix in MIXES])}
 _ALLOWED[True] = np.array([not mix.weight or mix.half_life > 0 for mix in MIXES])
 """A stream of many years has no use for a half-life of two days, a short one none for half a year."""
+_PERSONAL = np.array([mix.weight < 1 for mix in MIXES])
+"""Whoever has rated enough to be told apart gets a list of their own, though all might get the same one."""
 _GAIN = 1 / np.log2(np.arange(2, SHORTLIST_LENGTH + 2))
 
 
@@ -68,7 +70,11 @@ class TrendTuner:
 
     def choice(self, num_ratings: int, span_days: float) -> Mix:
         """The setting to use for a user with so many ratings, on a stream that spans so many days."""
-        earned = np.where(_ALLOWED[span_days >= LONG_STREAM_DAYS], self._earned[_bucket(num_ratings)], -1.0)
+        bucket = _bucket(num_ratings)
+        allowed = _ALLOWED[span_days >= LONG_STREAM_DAYS]
+        if bucket:
+            allowed = allowed & _PERSONAL
+        earned = np.where(allowed, self._earned[bucket], -1.0)
         return MIXES[int(np.argmax(earned))]
 
     def remember(self, identity: int, found: Dense) -> None:
