@@ -93,21 +93,26 @@ class ListWriter:
             self._name(place, item)
         # As many as are explained, which may be fewer or none.
         for place, explanation in zip(items, ranked.why, strict=False):
-            place["why"] = why_there(explanation, self._title)
+            place["why"] = why_there(explanation, self.title)
         return items
 
-    def _name(self, place: ListItem, item: int) -> None:
-        if (title := self._title(item)) is not None:
-            place["title"] = title
-        known = self.catalogue.get(item)
-        if known is not None and known.genres:
-            place["genres"] = list(known.genres)
-
-    def _title(self, item: int) -> str | None:
+    def title(self, item: int) -> str | None:
+        """What an item (dimension) is called; None where that is not known, and there is no fallback."""
         known = self.catalogue.get(item)
         if known is not None and known.title is not None:
             return known.title
         return None if self.fallback_title is None else self.fallback_title.replace("{item_id}", str(item))
+
+    def genres(self, item: int) -> list[str]:
+        """The genres of an item (dimension), none where they are not known."""
+        known = self.catalogue.get(item)
+        return [] if known is None else list(known.genres)
+
+    def _name(self, place: ListItem, item: int) -> None:
+        if (title := self.title(item)) is not None:
+            place["title"] = title
+        if genres := self.genres(item):
+            place["genres"] = genres
 
 
 def _source(record: Record, rated_at_ms: int, event_id: str | None) -> ListSource:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka.admin import ResourceType
 
+from consumers.answering.opening import usable_topics
 from consumers.app import check_cluster, open_store
-from consumers.cluster import Cluster, ClusterError
+from consumers.cluster import Cluster, ClusterError, TopicsError
 from consumers.existing_store import current_name, store_exists, store_place
 from consumers.exit_codes import ExitCode
 from consumers.failures import exit_code_of
@@ -40,6 +41,7 @@ def preflight(settings: Settings) -> list[Finding]:
             _finding("group protocol", lambda: _group_protocol(settings)),
             _finding("permissions", lambda: _permissions(settings)),
             _finding("topics", lambda: _topics(settings)),
+            _finding("requests", lambda: _requests(settings)),
         ]
     kind = "edge store" if settings.qdrant.store == "edge" else "server store"
     check = _edge if settings.qdrant.store == "edge" else _server
@@ -89,6 +91,19 @@ def _permissions(settings: Settings) -> str:
 def _topics(settings: Settings) -> str:
     counts = {name: topic.partitions for name, topic in check_cluster(settings).items()}
     return ", ".join(f"{name} ({count} partitions)" for name, count in counts.items())
+
+
+def _requests(settings: Settings) -> str:
+    """Never a failure: where requests cannot be answered, a worker does everything else."""
+    if not settings.request_topics:
+        return "off (topics.requests)"
+    try:
+        found = usable_topics(settings)
+    except (ClusterError, TopicsError) as error:
+        return f"a worker would start, and answer none: {error}"
+    if missing := sorted(set(settings.requests.reply_topics) - found.keys()):
+        return f"no reply could go to topics that do not exist: {', '.join(missing)} (requests.reply_topics)"
+    return f"a worker may read {settings.request_topics[0]} and write to {', '.join(list(found)[1:])}"
 
 
 def _edge(settings: Settings) -> str:

@@ -123,7 +123,13 @@ def dead_letter_tolerance(settings: Settings) -> DeadLetterTolerance:
 def request_limits(settings: Settings) -> RequestLimits:
     """How large a request may be."""
     given = settings.requests
-    return RequestLimits(given.request_max_bytes, given.questions_max, given.likes_max, given.list_length_max)
+    return RequestLimits(
+        given.request_max_bytes,
+        given.questions_max,
+        given.likes_max,
+        given.list_length_max,
+        given.explain_items_max,
+    )
 
 
 def history_limits(settings: Settings) -> HistoryLimits:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from consumers.settings_kafka import TopicName
 from consumers.settings_section import SEPARATED_BY_COMMAS, Section
-from schemas.requests import LIKES_MAX, N_MAX
+from schemas.questions import EXPLAIN_MAX, LIKES_MAX, N_MAX
 
 
 class RequestSettings(Section):
@@ -28,5 +28,7 @@ class RequestSettings(Section):
     """Likes of one question."""
     list_length_max: Annotated[int, Field(ge=1, le=N_MAX)] = 100
     """Items, or users, of one answer."""
+    explain_items_max: Annotated[int, Field(ge=0, le=EXPLAIN_MAX)] = 20
+    """Items that say why they are there, in all lists of one request together; each costs some ms."""
     batch_max_records: Annotated[int, Field(ge=1, le=10_000)] = 64
     """Requests that are answered together, between two batches of ratings."""

@@ -98,6 +98,10 @@ class MemoryStore:
         found = {identity: self._points[identity].state for identity in ids if identity in self._points}
         return {identity: state.history for identity, state in found.items() if state.user_id is not None}
 
+    def states(self, ids: Sequence[int]) -> Mapping[int, UserState]:
+        """See `Store.states`."""
+        return {identity: self._points[identity].state for identity in ids if identity in self._points}
+
     def scan(self, from_id: int | None, limit: int) -> Page:
         """See `Store.scan`."""
         ids = sorted(identity for identity in self._points if identity >= (from_id or 0))

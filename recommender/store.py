@@ -249,6 +249,9 @@ class Store(Protocol):
     def histories(self, ids: Sequence[int]) -> Mapping[int, History]:
         """The histories of points; a point that is gone is missing."""
 
+    def states(self, ids: Sequence[int]) -> Mapping[int, UserState]:
+        """The states of points; a point that is gone is missing."""
+
     def scan(self, from_id: int | None, limit: int) -> Page:
         """A slice of all users, in point id order, from `from_id` on (None: the first)."""
 

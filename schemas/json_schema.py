@@ -15,9 +15,9 @@ from schemas.events import EVENT_MODELS, Event
 from schemas.items import Item
 from schemas.messages import SCHEMA_VERSION
 from schemas.metrics import LiveMetrics
+from schemas.questions import Question, QuestionBatch
 from schemas.recommendations import RecommendationList
 from schemas.replies import Reply
-from schemas.requests import Question, QuestionBatch
 
 FOLDER = Path(__file__).with_name("json")
 

@@ -91,13 +91,36 @@ class SimilarUsersAnswer(TypedDict):
     unknown_items: NotRequired[list[int | str]]
 
 
+class KnownItem(TypedDict):
+    """An item, and what the catalogue knows of it."""
+
+    item_id: int | str
+    title: NotRequired[str]
+    genres: NotRequired[list[str]]
+
+
+class SimilarItem(KnownItem):
+    """An item like the one asked about; the similarity is a cosine, of what the answer is `by`."""
+
+    similarity: float
+
+
+class SimilarItemsAnswer(TypedDict):
+    """The answer to `similar_items`, the most similar first; `item` is the one asked about."""
+
+    type: Literal["similar_items"]
+    item: KnownItem
+    by: Literal["content", "ratings"]
+    items: list[SimilarItem]
+
+
 class ErrorAnswer(TypedDict):
     """Instead of an answer."""
 
     error: ErrorDetail
 
 
-Answer = ListAnswer | SimilarUsersAnswer | ErrorAnswer
+Answer = ListAnswer | SimilarUsersAnswer | SimilarItemsAnswer | ErrorAnswer
 
 
 class _Envelope(TypedDict):
@@ -112,6 +135,10 @@ class ListReply(_Envelope, ListAnswer):
 
 class SimilarUsersReply(_Envelope, SimilarUsersAnswer):
     """A reply that names users."""
+
+
+class SimilarItemsReply(_Envelope, SimilarItemsAnswer):
+    """A reply that names items like an item."""
 
 
 class ErrorReply(_Envelope, ErrorAnswer):
@@ -135,7 +162,7 @@ class Address:
     correlation: bytes | None = None
 
 
-Reply = ListReply | SimilarUsersReply | ErrorReply | BatchReply
+Reply = ListReply | SimilarUsersReply | SimilarItemsReply | ErrorReply | BatchReply
 
 
 def error_answer(error: RequestError) -> ErrorAnswer:

@@ -27,6 +27,8 @@ ErrorCode = Literal[
     "bad_filter",
     "unknown_attribute",
     "unknown_label",
+    "no_traits",
+    "no_ratings",
     "bad_reply_topic",
     "reply_too_large",
     "internal",

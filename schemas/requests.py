@@ -1,139 +1,33 @@
-"""Requests: questions that change nothing, keyed by request id.
-
-Unknown fields are errors, because a misspelt condition that is ignored gives a wrong answer.
+"""Requests: questions that change nothing, keyed by request id; one question, or a batch of them.
 
 `decode_request` either returns a request or raises `RequestError`; no other exception leaves it, whatever the bytes.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from schemas.identity import ItemId, UserId
-from schemas.request_conditions import ItemConditions, NeighbourConditions, QueryRules, VoteWindow
+from schemas.questions import QUESTION_MODELS, Question, Recommend, SimilarItems
 from schemas.request_errors import ERROR_CODES, ErrorCode, RequestError
 
-TITLE_MAX_CHARS = 500
-LINK_MAX_CHARS = 64
-LIKES_MAX = 1_000
-"""Likes of one question, whatever a deployment allows."""
-N_MAX = 500
-"""Items or users of one answer, whatever a deployment allows."""
 BATCH = "batch"
-
-_NAMES_OF_AN_ITEM = ("item_id", "title", "imdb", "tmdb")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """How large a request may be: bytes of its value, its questions, and the likes and answers of one question."""
+    """How large a request may be: bytes of its value, its questions, and the likes and answers of one question.
+
+    `explain_max`: items that say why they are there, in all lists of a request together.
+    """
 
     request_max_bytes: int = 65_536
     questions_max: int = 20
     likes_max: int = 200
     n_max: int = 100
-
-
-def _schema_version(given: Any) -> Any:
-    if given is True or not isinstance(given, int) or given != 1:
-        raise PydanticCustomError("unsupported_schema", "this version reads schema 1, which a missing one means too")
-    return given
-
-
-def _like(given: Any) -> Any:
-    # True equals 1, and a literal would take it for that.
-    if isinstance(given, bool):
-        raise ValueError("a like is 1 or -1")
-    return given
-
-
-def _require_one(part: BaseModel, names: tuple[str, ...], what: str) -> None:
-    given = [name for name in names if getattr(part, name) is not None]
-    if len(given) != 1:
-        code: ErrorCode = "contradiction" if given else "missing_field"
-        many = f"not by {' and '.join(given)} at once" if given else "and none is given"
-        raise PydanticCustomError(code, "{why}", {"why": f"{what} by one of {', '.join(names)}, {many}"})
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True, extra="forbid", populate_by_name=True)
-
-
-class Like(_Part):
-    """An item that somebody without a profile likes or not: one name of it, and one judgement.
-
-    `like` is 1 or -1; `rating` is on the catalogue's scale. A title is looked up in the catalogue, and so is an id of
-    IMDb or TMDB.
-    """
-
-    item_id: ItemId | None = None
-    title: Annotated[str, Field(min_length=1, max_length=TITLE_MAX_CHARS)] | None = None
-    imdb: Annotated[str, Field(min_length=1, max_length=LINK_MAX_CHARS)] | None = None
-    tmdb: Annotated[str, Field(min_length=1, max_length=LINK_MAX_CHARS)] | None = None
-    rating: float | None = None
-    like: Annotated[Literal[1, -1] | None, BeforeValidator(_like)] = None
-
-    @model_validator(mode="after")
-    def _require_one_name_and_one_judgement(self) -> Self:
-        _require_one(self, _NAMES_OF_AN_ITEM, "a like names its item")
-        _require_one(self, ("rating", "like"), "a like is told")
-        return self
-
-    @property
-    def name(self) -> tuple[str, int | str]:
-        """How the item is named: the field, and what it says."""
-        return next((field, value) for field in _NAMES_OF_AN_ITEM if (value := getattr(self, field)) is not None)
-
-
-class _Question(_Part):
-    """About a known user or about likes; `n` is how many items or users are wanted."""
-
-    user_id: UserId | None = None
-    likes: Annotated[tuple[Like, ...], Field(max_length=LIKES_MAX, strict=False)] | None = None
-    n: Annotated[int, Field(ge=1, le=N_MAX)] = 10
-    neighbours: NeighbourConditions = NeighbourConditions()
-    rules: QueryRules = QueryRules()
-    schema_version: Annotated[Literal[1], BeforeValidator(_schema_version)] = Field(default=1, alias="schema")
-
-    @model_validator(mode="after")
-    def _require_somebody(self) -> Self:
-        _require_one(self, ("user_id", "likes"), "whom a question is about is told")
-        if self.likes is not None and not self.likes:
-            raise PydanticCustomError("empty_likes", "likes is empty: name at least one item")
-        return self
-
-
-class Recommend(_Question):
-    """Which items?"""
-
-    type: Literal["recommend"] = "recommend"
-    votes: VoteWindow = VoteWindow()
-    items: ItemConditions = ItemConditions()
-
-
-class SimilarUsers(_Question):
-    """Which users are nearest?"""
-
-    type: Literal["similar_users"]
-
-
-Question = Recommend | SimilarUsers
-
-QUESTION_MODELS: dict[str, type[Recommend | SimilarUsers]] = {
-    "recommend": Recommend,
-    "similar_users": SimilarUsers,
-}
-
-
-class QuestionBatch(_Part):
-    """Several questions in one request; each has an answer or an error of its own."""
-
-    type: Literal["batch"]
-    questions: Annotated[tuple[Question, ...], Field(min_length=1, strict=False)]
-    schema_version: Annotated[Literal[1], BeforeValidator(_schema_version)] = Field(default=1, alias="schema")
+    explain_max: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +46,11 @@ def decode_request(value: bytes | None, limits: RequestLimits) -> Request:
     """
     document = _parsed(value, limits)
     if document.get("type") != BATCH:
-        return Request((_question(document, limits),))
-    return Request(tuple(_batch(document, limits)), is_batch=True)
+        request = Request((_question(document, limits),))
+    else:
+        request = Request(tuple(_batch(document, limits)), is_batch=True)
+    _check_explained(request, limits)
+    return request
 
 
 def _parsed(value: bytes | None, limits: RequestLimits) -> dict[str, Any]:
@@ -211,10 +108,18 @@ def _question(document: dict[str, Any], limits: RequestLimits) -> Question:
 
 
 def _check_limits(question: Question, limits: RequestLimits) -> None:
-    if question.likes is not None and len(question.likes) > limits.likes_max:
-        raise RequestError("limit_exceeded", f"{len(question.likes)} likes, more than {limits.likes_max}")
+    likes = () if isinstance(question, SimilarItems) else question.likes or ()
+    if len(likes) > limits.likes_max:
+        raise RequestError("limit_exceeded", f"{len(likes)} likes, more than {limits.likes_max}")
     if question.n > limits.n_max:
         raise RequestError("limit_exceeded", f"n is {question.n}, more than {limits.n_max}")
+
+
+def _check_explained(request: Request, limits: RequestLimits) -> None:
+    # Of the request as a whole: each explained item costs several searches, and ratings wait meanwhile.
+    explained = sum(question.explain for question in request.questions if isinstance(question, Recommend))
+    if explained > limits.explain_max:
+        raise RequestError("limit_exceeded", f"{explained} items to explain, more than {limits.explain_max}")
 
 
 _CODE_OF_FIELD: dict[str, ErrorCode] = {

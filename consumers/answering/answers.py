@@ -9,32 +9,32 @@ from dataclasses import dataclass
 
 import structlog
 
-from consumers.answering.asking import Asked, Asking
+from consumers.answering.asking import Asking
+from consumers.answering.findings import AnyAsked, Findings
 from consumers.answering.reply_address import Addresses, place_of
-from consumers.answering.writing import AnswerWriter
 from consumers.metrics import Metrics
 from consumers.records import Record
 from recommender.profile import UserState
-from recommender.recommender import Recommender
 from recommender.store import Store, StoreError
 from schemas.messages import Message
+from schemas.questions import AboutSomebody, Question
 from schemas.replies import Address, Answer, error_answer, reply_message, reply_value
 from schemas.request_errors import RequestError
-from schemas.requests import Question, Recommend, Request, RequestLimits, decode_request
+from schemas.requests import Request, RequestLimits, decode_request
 from schemas.times import format_time
 
-Prepared = Asked | RequestError
+Prepared = AnyAsked | RequestError
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerRules:
-    """How large a request may be, how its questions are asked, how answers are written, and where they go."""
+    """How large a request may be, how its questions are asked, how answers are found, and where they go."""
 
     limits: RequestLimits
     asking: Asking
-    writer: AnswerWriter
+    findings: Findings
     addresses: Addresses
     origin: str
 
@@ -51,12 +51,9 @@ class _Received:
 class Answers:
     """Answers one batch of requests after the other."""
 
-    def __init__(
-        self, rules: AnswerRules, store: Store, recommender: Recommender, metrics: Metrics, clock_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, rules: AnswerRules, store: Store, metrics: Metrics, clock_ms: Callable[[], int]) -> None:
         self._rules = rules
         self._store = store
-        self._recommender = recommender
         self._metrics = metrics
         self._clock_ms = clock_ms
 
@@ -83,10 +80,10 @@ class Answers:
         return _Received(record, address, request)
 
     def _answered(self, questions: Sequence[Question | RequestError]) -> list[Answer]:
-        users = {q.user_id for q in questions if not isinstance(q, RequestError) and q.user_id is not None}
+        users = {q.user_id for q in questions if isinstance(q, AboutSomebody) and q.user_id is not None}
         states = self._store.read(sorted(users), []).states if users else {}
         prepared = [q if isinstance(q, RequestError) else self._prepared(q, states) for q in questions]
-        answers = iter(self._asked_together([one for one in prepared if isinstance(one, Asked)]))
+        answers = iter(self._asked_together([one for one in prepared if not isinstance(one, RequestError)]))
         return [self._refused(one) if isinstance(one, RequestError) else next(answers) for one in prepared]
 
     def _prepared(self, question: Question, states: Mapping[str, UserState]) -> Prepared:
@@ -97,9 +94,9 @@ class Answers:
         except Exception as error:  # noqa: BLE001  # a question that we fail at is one wrong answer, not an outage
             return _failed(error)
 
-    def _asked_together(self, asked: Sequence[Asked]) -> list[Answer]:
+    def _asked_together(self, asked: Sequence[AnyAsked]) -> list[Answer]:
         try:
-            answers = self._asked(asked)
+            answers = self._rules.findings.answers(asked)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  # as above
@@ -108,19 +105,6 @@ class Answers:
             return [self._refused(_failed(error))]
         self._metrics.request("answered", len(answers))
         return answers
-
-    def _asked(self, asked: Sequence[Asked]) -> list[Answer]:
-        are_lists = [isinstance(one.wanted, Recommend) for one in asked]
-        questions = [one.question for one in asked]
-        lists = iter(self._recommender.answer([q for q, is_list in zip(questions, are_lists, strict=True) if is_list]))
-        near = iter(
-            self._recommender.neighbours([q for q, is_list in zip(questions, are_lists, strict=True) if not is_list])
-        )
-        writer = self._rules.writer
-        return [
-            writer.list(one, next(lists)) if is_list else writer.users(one, next(near))
-            for one, is_list in zip(asked, are_lists, strict=True)
-        ]
 
     def _refused(self, error: RequestError) -> Answer:
         self._metrics.request(error.code)

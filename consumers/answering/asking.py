@@ -3,14 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from consumers.answering.item_names import ItemNames
 from consumers.answering.likes import LikeReader
+from recommender.content import content_vector
 from recommender.filters import Between, Condition, OneOf, UserFilter
 from recommender.item_filters import ItemFilter
 from recommender.profile import NEW_USER, AttributeValue, History, UserState, mean_rating
 from recommender.question import Question
 from recommender.rules import RankingRules
 from recommender.store import point_id
-from schemas import requests as wire
+from schemas import questions as wire
 from schemas.replies import Asker
 from schemas.request_conditions import AttributeCondition, ItemConditions, NeighbourConditions, QueryRules, ValueRange
 from schemas.request_errors import RequestError
@@ -18,13 +22,21 @@ from schemas.request_errors import RequestError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """A question ready to be answered: what was asked, whom it is about, and the ids that were left out."""
+    """A question about somebody, ready to be answered: what was asked, about whom, and the ids that were left out."""
 
-    wanted: wire.Question
+    wanted: wire.AboutSomebody
     question: Question
     rules: RankingRules
     asker: Asker
     unknown: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AskedItem:
+    """A question about an item (dimension), ready to be answered."""
+
+    wanted: wire.SimilarItems
+    item: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +52,33 @@ class Asking:
     has_attribute: Callable[[str], bool]
     newest_ms: Callable[[], int]
 
-    def asked(self, wanted: wire.Question, states: Mapping[str, UserState]) -> Asked:
+    def asked(self, wanted: wire.Question, states: Mapping[str, UserState]) -> Asked | AskedItem:
         """The question; `states` are those of the users that questions are about, by user id.
 
         Raises:
             RequestError: what is asked for cannot be.
         """
+        if isinstance(wanted, wire.SimilarItems):
+            return self._about_item(wanted)
+        return self._about_somebody(wanted, states)
+
+    def _about_item(self, wanted: wire.SimilarItems) -> AskedItem:
+        (item,) = ItemNames(self.likes.catalogue).dimensions([wanted])
+        known = self.likes.catalogue.get(item)
+        is_rated = bool(self.likes.are_rated(np.array([item], np.uint32))[0])
+        if known is None and not is_rated:
+            raise RequestError("unknown_items", f"nobody knows the item {item}")
+        if wanted.by == "content" and (known is None or content_vector(known) is None):
+            raise RequestError(
+                "no_traits", f"no genres, tags or year are known of the item {item}: ask for what is similar by ratings"
+            )
+        if wanted.by == "ratings" and not is_rated:
+            raise RequestError(
+                "no_ratings", f"nobody has rated the item {item} yet: ask for what is similar by content"
+            )
+        return AskedItem(wanted, item)
+
+    def _about_somebody(self, wanted: wire.AboutSomebody, states: Mapping[str, UserState]) -> Asked:
         rules = _changed(self.rules, wanted.rules)
         if wanted.user_id is None:
             liked = self.likes.read(wanted.likes or (), rules)
@@ -71,7 +104,7 @@ class Asking:
         question = replace(question, rules=rules, votes_since_ms=wanted.votes.since, items=items)
         return replace(asked, question=question)
 
-    def _where(self, wanted: wire.Question, attributes: Mapping[str, AttributeValue]) -> UserFilter | None:
+    def _where(self, wanted: wire.AboutSomebody, attributes: Mapping[str, AttributeValue]) -> UserFilter | None:
         if missing := [name for name in wanted.neighbours.attributes if not self.has_attribute(name)]:
             raise RequestError("unknown_attribute", f"no user has the attribute {missing[0]!r}")
         return user_filter(wanted.neighbours) or self.rules.filters.of(attributes, self.newest_ms())

@@ -5,25 +5,20 @@ measure every rating from one fixed mean, it is worth 1 or −1 in their deviati
 user's own would be.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from consumers.answering.item_names import ItemNames, listed
 from recommender.catalogue import Catalogue
 from recommender.profile import History, Items
 from recommender.rules import RankingRules
 from recommender.vector import ValueRule
-from schemas.replies import Candidate
+from schemas.questions import Like
 from schemas.request_errors import RequestError
-from schemas.requests import Like
 from schemas.scale import Scale
-
-CANDIDATES_MAX = 10
-"""Items that are named where one name may mean several."""
-NAMED_MAX = 20
-"""Names that are listed where nothing was found for them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +48,7 @@ class LikeReader:
         named = np.array(list(resolved), np.uint32)
         known = self.are_rated(named) | np.array([self.catalogue.get(item) is not None for item in resolved])
         if not known.any():
-            raise RequestError("unknown_items", f"nobody knows any of these items: {_listed(resolved)}")
+            raise RequestError("unknown_items", f"nobody knows any of these items: {listed(list(resolved))}")
         left = [like for like, is_known in zip(resolved.values(), known, strict=True) if is_known]
         ratings = np.array([self._rating(like, rules.value) for like in left], np.float64)
         history = History(named[known], ratings, np.zeros(len(left), np.int64))
@@ -62,37 +57,12 @@ class LikeReader:
 
     def _resolved(self, likes: Sequence[Like]) -> dict[int, Like]:
         """The likes by the dimension they name."""
-        hits = [(like, self._hits(like)) for like in likes]
-        if missing := [str(like.name[1]) for like, found in hits if not found]:
-            raise RequestError("not_found", f"no item is known as {_listed(missing)}", not_found=missing)
-        if several := {str(like.name[1]): found for like, found in hits if len(found) > 1}:
-            raise RequestError(
-                "ambiguous",
-                f"several items are known as {_listed(several)}: name the one that is meant by its item_id",
-                candidates={name: list(self._candidates(found)) for name, found in several.items()},
-            )
         resolved: dict[int, Like] = {}
-        for like, (item,) in hits:
+        for like, item in zip(likes, ItemNames(self.catalogue).dimensions(likes), strict=True):
             if item in resolved:
                 raise RequestError("contradiction", f"the item {item} is named twice")
             resolved[item] = like
         return resolved
-
-    def _hits(self, like: Like) -> list[int]:
-        kind, name = like.name
-        if isinstance(name, int):
-            return [name]
-        if kind == "item_id":
-            raise RequestError("bad_item_id", f"this catalogue's item ids are integers, and {name[:64]!r} is text")
-        return self.catalogue.titled(name) if kind == "title" else self.catalogue.linked(kind, name)
-
-    def _candidates(self, items: Sequence[int]) -> Iterator[Candidate]:
-        for item in items[:CANDIDATES_MAX]:
-            known = self.catalogue.get(item)
-            titled: Candidate = {"item_id": item}
-            if known is not None and known.title is not None:
-                titled["title"] = known.title
-            yield titled
 
     def _rating(self, like: Like, value: ValueRule) -> float:
         """On the catalogue's scale."""
@@ -112,8 +82,3 @@ class LikeReader:
             return value
         middle = (self.scale.minimum + self.scale.maximum) / 2
         return replace(value, centre=middle * value.slope + value.intercept)
-
-
-def _listed(names: Sequence[object] | dict[int, Like] | dict[str, list[int]]) -> str:
-    shown = [str(name)[:100] for name in list(names)[:NAMED_MAX]]
-    return ", ".join(shown) + (", …" if len(names) > NAMED_MAX else "")

@@ -12,6 +12,7 @@ import structlog
 from consumers.answering.answers import AnswerRules, Answers
 from consumers.answering.asking import Asking
 from consumers.answering.desk import Desk, DeskParts
+from consumers.answering.findings import Findings
 from consumers.answering.likes import LikeReader
 from consumers.answering.reply_address import Addresses, Destination
 from consumers.answering.request_source import RequestSource, RequestSourceOptions
@@ -64,18 +65,28 @@ def find_topics(settings: Settings) -> dict[str, Topic]:
     return found
 
 
-def served_topics(settings: Settings) -> dict[str, Topic]:
-    """The same for a worker; none, and a line in the log, where it cannot answer requests."""
+def usable_topics(settings: Settings) -> dict[str, Topic]:
+    """The same, where a worker may use them too.
+
+    Raises:
+        ClusterError: it may not, or the cluster does not answer.
+        TopicsError: one of the two that it takes is missing.
+    """
     if not settings.request_topics:
         return {}
+    cluster = Cluster(settings.kafka.client_config(), settings.kafka.request_timeout_s)
+    check_permitted(cluster, request_permissions(settings))
+    return find_topics(settings)
+
+
+def served_topics(settings: Settings) -> dict[str, Topic]:
+    """The same for a worker; none, and a line in the log, where it cannot answer requests."""
     try:
-        cluster = Cluster(settings.kafka.client_config(), settings.kafka.request_timeout_s)
-        check_permitted(cluster, request_permissions(settings))
-        found = find_topics(settings)
+        found = usable_topics(settings)
     except (ClusterError, TopicsError) as error:
         log.warning("requests are not answered", why=str(error), setting='topics.requests, topics.replies ("off")')
         return {}
-    if missing := sorted(set(settings.requests.reply_topics) - found.keys()):
+    if found and (missing := sorted(set(settings.requests.reply_topics) - found.keys())):
         log.warning("no reply can go to topics that do not exist", topics=missing, setting="requests.reply_topics")
     return found
 
@@ -99,7 +110,7 @@ def open_desk(
         RequestSourceOptions(requests, settings.requests.batch_max_records, patience),
     )
     rules = _answer_rules(settings, topics, shared)
-    answers = Answers(rules, shared.store, shared.recommender, shared.metrics, shared.clock_ms)
+    answers = Answers(rules, shared.store, shared.metrics, shared.clock_ms)
     log.info("requests are answered", topic=requests)
     return Desk(DeskParts(source, shared.sink, answers, shared.metrics, shared.clock_ms))
 
@@ -113,7 +124,7 @@ def _answer_rules(settings: Settings, topics: Mapping[str, Topic], shared: Workp
     return AnswerRules(
         request_limits(settings),
         Asking(ranking_rules(settings), likes, shared.recommender.has_attribute, shared.recommender.newest_ms),
-        AnswerWriter(shared.lists, near, settings.ranking.preset),
+        Findings(shared.recommender, AnswerWriter(shared.lists, near, settings.ranking.preset)),
         Addresses(replies, destinations, frozenset(options.reply_topics)),
         origin=f"tastestream/{settings.group}",
     )

@@ -1,5 +1,6 @@
 """The users nearest to somebody, with what may be told of them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from recommender.profile import History, Items, UserState, mean_rating
 from recommender.store import Neighbours, Store
 from schemas.replies import SimilarUser
 
-_SIMILARITY_DIGITS = 6
+SIMILARITY_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +20,25 @@ class UserWriter:
     allow_user_ids: bool
     shown_attributes: frozenset[str]
 
-    def users(self, found: Neighbours, asker: History) -> list[SimilarUser]:
-        """The users found, the nearest first; `asker` is the history of who asked."""
-        rated = asker.rated().items
-        near = zip(found.ids, found.similarities, strict=True)
-        states = ((similarity, self._state(identity)) for identity, similarity in near)
-        return [self._user(similarity, state, rated) for similarity, state in states if state is not None]
+    def answers(self, found: Sequence[Neighbours], askers: Sequence[History]) -> list[list[SimilarUser]]:
+        """The users found for each of those who ask, the nearest first; whoever is gone meanwhile is left out."""
+        wanted = dict.fromkeys(identity for neighbours in found for identity in neighbours.ids)
+        states = self.store.states(list(wanted)) if wanted else {}
+        return [self._users(near, asker, states) for near, asker in zip(found, askers, strict=True)]
 
-    def _state(self, identity: int) -> UserState | None:
-        """The state of a point; None where it has gone meanwhile, or was forgotten."""
-        page = self.store.scan(identity, 1)
-        return next((state for at, state in page.states if at == identity and state.user_id is not None), None)
+    def _users(self, found: Neighbours, asker: History, states: Mapping[int, UserState]) -> list[SimilarUser]:
+        rated = asker.rated().items
+        return [
+            self._user(similarity, states[identity], rated)
+            for identity, similarity in zip(found.ids, found.similarities, strict=True)
+            # A forgotten user's point stays, without who it was.
+            if identity in states and states[identity].user_id is not None
+        ]
 
     def _user(self, similarity: float, state: UserState, rated: Items) -> SimilarUser:
         theirs = state.history.rated()
         user: SimilarUser = {
-            "similarity": round(similarity, _SIMILARITY_DIGITS),
+            "similarity": round(similarity, SIMILARITY_DIGITS),
             "overlap": len(np.intersect1d(theirs.items, rated, assume_unique=True)),
             "num_ratings": len(theirs),
             "avg_rating": mean_rating(theirs),

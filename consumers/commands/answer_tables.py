@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from consumers.commands.context import console
-from consumers.commands.presentation import list_table
+from consumers.commands.presentation import item_title, list_table, reasons_table, similar_items_table
 from schemas.recommendations import RecommendationList
 
 Answer = Mapping[str, Any]
@@ -16,10 +16,13 @@ Answer = Mapping[str, Any]
 def print_answer(answer: Answer) -> None:
     """An answer: whom it is about, and what was found for them."""
     console.print(_heading(answer), style="bold", markup=False, highlight=False)
-    if answer["type"] == "similar_users":
-        console.print(_users_table(answer["users"]))
-    else:
-        console.print(list_table(cast("RecommendationList", answer), len(answer["items"])))
+    match answer["type"]:
+        case "similar_users":
+            console.print(_users_table(answer["users"]))
+        case "similar_items":
+            console.print(similar_items_table(answer["items"]))
+        case _:
+            _print_list(answer)
     for name, text in (("widened", "conditions were widened"), ("unknown_items", "nobody knows")):
         if name in answer:
             console.print(f"{text}: {answer[name]}", markup=False, highlight=False)
@@ -33,7 +36,16 @@ def error_text(error: Answer) -> str:
     return "\n".join(lines)
 
 
+def _print_list(answer: Answer) -> None:
+    console.print(list_table(cast("RecommendationList", answer), len(answer["items"])))
+    if explained := [item for item in answer["items"] if "why" in item]:
+        console.print("\nwhy", style="bold")
+        console.print(reasons_table(explained))
+
+
 def _heading(answer: Answer) -> str:
+    if answer["type"] == "similar_items":
+        return f"items like {item_title(answer['item'])}, by {answer['by']}"
     asker = answer["asker"]
     whom = f"user {asker['user_id']}" if "user_id" in asker else "somebody with these likes"
     mean = "" if asker["avg_rating"] is None else f", mean {asker['avg_rating']:.2f}"

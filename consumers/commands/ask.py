@@ -11,9 +11,10 @@ from consumers.answering.opening import find_topics
 from consumers.commands.answer_tables import error_text, print_answer
 from consumers.commands.context import errors, print_json, refuse, settings_of
 from consumers.commands.options import command_of
-from consumers.commands.question_options import conditions, likes, rules
+from consumers.commands.question_options import conditions, likes, named_item, rules
 from consumers.exit_codes import ExitCode
 from consumers.settings import Settings
+from recommender.similar_items import Likeness
 
 ASK_TIMEOUT_S = 10.0
 
@@ -30,6 +31,13 @@ class AskOptions:
     ] = None
     dislike: Annotated[Texts | None, typer.Option("--dislike", help="The same, disliked.")] = None
     similar_users: Annotated[bool, typer.Option("--similar-users", help="The nearest users instead of items.")] = False
+    similar_items: Annotated[
+        str | None, typer.Option("--similar-items", help="The items most like this one: id, title, imdb:ID or tmdb:ID.")
+    ] = None
+    by: Annotated[Likeness, typer.Option("--by", help="What makes items similar.")] = "content"
+    why: Annotated[bool, typer.Option("--why", help="Say why the items are there, as many as may be asked for.")] = (
+        False
+    )
     filter: Annotated[
         Texts | None,
         typer.Option(
@@ -46,8 +54,10 @@ class AskOptions:
     ] = ASK_TIMEOUT_S
     json: Annotated[bool, typer.Option("--json", help="Print the reply itself, for programs.")] = False
 
-    def document(self) -> dict[str, Any]:
-        """The request."""
+    def document(self, explain_max: int) -> dict[str, Any]:
+        """The request; at most so many items are explained."""
+        if self.similar_items is not None:
+            return {"type": "similar_items", "n": self.top, **named_item(self.similar_items), "by": self.by}
         kind = "similar_users" if self.similar_users else "recommend"
         named = likes(self.like or (), self.dislike or ())
         changed = rules(self.rule or ())
@@ -58,20 +68,38 @@ class AskOptions:
             **({"likes": named} if named else {}),
             **conditions(self.filter or ()),
             **({"rules": changed} if changed else {}),
+            **({"explain": min(self.top, explain_max)} if self.why else {}),
         }
+
+    def refuse_nobody(self) -> None:
+        """Check that the question is about somebody or something, and not about both.
+
+        Raises:
+            typer.BadParameter: it is not.
+        """
+        about_somebody = self.user is not None or bool(self.like or self.dislike)
+        if self.similar_items is None and not about_somebody:
+            raise typer.BadParameter("name a user, or what somebody likes (--like)", param_hint="USER")
+        if self.similar_items is not None and (about_somebody or self.similar_users or self.why):
+            raise typer.BadParameter("a question about an item is about nobody", param_hint="--similar-items")
+        if self.similar_users and self.why:
+            raise typer.BadParameter("users are not explained, items are", param_hint="--why")
 
 
 def _ask(context: typer.Context, options: AskOptions) -> None:
-    """Ask the running workers for a list, or for the nearest users: of a user, or of likes without a user.
+    """Ask the running workers for a list or for the nearest users, of a user or of likes; or for items like an item.
 
     tastestream ask 42 --filter age=30±5 --filter genres=Comedy
 
     tastestream ask --like "Heat (1995)" --like 318=4.5 --dislike imdb:tt0113277
 
+    tastestream ask 42 --why
+
     tastestream ask 42 --similar-users
+
+    tastestream ask --similar-items "Heat (1995)" --by ratings
     """
-    if options.user is None and not (options.like or options.dislike):
-        raise typer.BadParameter("name a user, or what somebody likes (--like)", param_hint="USER")
+    options.refuse_nobody()
     settings = settings_of(context)
     if not settings.request_topics:
         refuse("requests are off (topics.requests)")
@@ -80,7 +108,8 @@ def _ask(context: typer.Context, options: AskOptions) -> None:
 
 
 def _answered(settings: Settings, options: AskOptions) -> dict[str, Any]:
-    reply = ask(settings, options.document(), uuid.uuid4().hex, options.timeout_s)
+    document = options.document(settings.requests.explain_items_max)
+    reply = ask(settings, document, uuid.uuid4().hex, options.timeout_s)
     if reply is None:
         refuse(
             f"no worker answered within {options.timeout_s:g} s: does `tastestream run` run, and does its log say "

@@ -10,6 +10,7 @@ from consumers.reason_text import reason_lines
 from recommender.catalogue import Catalogue
 from recommender.profile import History
 from schemas.recommendations import ListItem, RecommendationList
+from schemas.replies import KnownItem, SimilarItem
 from schemas.times import format_time
 
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
@@ -23,7 +24,7 @@ def length_text(length_ms: int) -> str:
     return f"{length_ms} ms"
 
 
-def item_title(item: ListItem) -> str:
+def item_title(item: ListItem | KnownItem) -> str:
     """What an item is called: by its list, else by its id."""
     return item.get("title", f"item {item['item_id']}")
 
@@ -62,6 +63,15 @@ def reasons_table(items: Sequence[ListItem]) -> Table:
     return table
 
 
+def similar_items_table(items: Sequence[SimilarItem]) -> Table:
+    """Items like an item: title, genres, similarity."""
+    table = _table("", "title", "genres", "similarity")
+    for place, item in enumerate(items, 1):
+        genres = Text(" ".join(item.get("genres", [])))
+        table.add_row(str(place), Text(item_title(item)), genres, f"{item['similarity']:.3f}")
+    return table
+
+
 def history_table(history: History, catalogue: Catalogue, limit: int) -> Table:
     """The newest entries of a history: when, rating, title; a retraction has no rating."""
     table = _table("rated at", "rating", "title")
@@ -87,6 +97,7 @@ def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(
-            column, justify="right" if column in {"", "predicted", "rated by", "score", "rating"} else "left"
+            column,
+            justify="right" if column in {"", "predicted", "rated by", "score", "rating", "similarity"} else "left",
         )
     return table

@@ -19,7 +19,15 @@ Fields = dict[str, Any]
 
 def likes(liked: Iterable[str], disliked: Iterable[str]) -> list[Fields]:
     """What `--like` and `--dislike` name: an id, a title, `imdb:` or `tmdb:` and an id; `=` and a rating after it."""
-    return [_like(text) for text in liked] + [_named(text) | {"like": -1} for text in disliked]
+    return [_like(text) for text in liked] + [named_item(text) | {"like": -1} for text in disliked]
+
+
+def named_item(text: str) -> Fields:
+    """An item as it is typed: an id, a title, `imdb:` or `tmdb:` and an id."""
+    kind, colon, rest = text.partition(":")
+    if colon and kind in _LINKS:
+        return {kind: rest.strip()}
+    return {"item_id": int(text)} if text.isdecimal() else {"title": text}
 
 
 def conditions(typed: Iterable[str]) -> Fields:
@@ -54,15 +62,8 @@ def rules(typed: Iterable[str]) -> Fields:
 def _like(text: str) -> Fields:
     name, equals, rating = text.rpartition("=")
     if equals and _is_number(rating):
-        return _named(name) | {"rating": float(rating)}
-    return _named(text) | {"like": 1}
-
-
-def _named(text: str) -> Fields:
-    kind, colon, rest = text.partition(":")
-    if colon and kind in _LINKS:
-        return {kind: rest.strip()}
-    return {"item_id": int(text)} if text.isdecimal() else {"title": text}
+        return named_item(name) | {"rating": float(rating)}
+    return named_item(text) | {"like": 1}
 
 
 def _condition(name: str, value: str) -> tuple[str, str, Any]:

@@ -29,7 +29,7 @@ from consumers.stores.points import (
 )
 from consumers.stores.stored_points import PointPage, StoredPoint, StoredVector, stored_vector
 from recommender.packing import unpack_history
-from recommender.profile import History
+from recommender.profile import History, UserState
 from recommender.store import (
     NeighbourQuery,
     Neighbours,
@@ -142,6 +142,12 @@ class EdgeStore:
         with engine_errors("read histories"):
             records = self._shard.retrieve(list(ids), with_payload=[HISTORY], with_vector=False)
         return {i: unpack_history(payload[HISTORY]) for i, payload in _payloads(records).items() if payload}
+
+    def states(self, ids: Sequence[int]) -> Mapping[int, UserState]:
+        """See `Store.states`."""
+        with engine_errors("read states"):
+            records = self._shard.retrieve(list(ids), with_payload=True, with_vector=False)
+        return {i: user_state(payload) for i, payload in _payloads(records).items() if is_user(payload)}
 
     def scan(self, from_id: int | None, limit: int) -> Page:
         """See `Store.scan`."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from consumers.stores.points import HISTORY, is_user, marker_offset, marker_payload, user_state
 from consumers.stores.server_connection import Connection
 from consumers.stores.server_messages import (
+    EVERYTHING,
     insert_missing,
     only_fields,
     plain_point,
@@ -26,7 +27,7 @@ from consumers.stores.server_schema import add_indexes, add_vectors
 from consumers.stores.server_settings import change_settings, open_collection, open_settings
 from consumers.stores.stored_points import PointPage
 from recommender.packing import unpack_history
-from recommender.profile import History
+from recommender.profile import History, UserState
 from recommender.store import (
     NeighbourQuery,
     Neighbours,
@@ -116,6 +117,11 @@ class ServerStore:
         """See `Store.histories`."""
         found = self._points.get(ids, _HISTORY_ONLY, f"read {len(ids)} histories")
         return {i: unpack_history(payload[HISTORY]) for i, payload in found.items() if HISTORY in payload}
+
+    def states(self, ids: Sequence[int]) -> Mapping[int, UserState]:
+        """See `Store.states`."""
+        found = self._points.get(ids, EVERYTHING, f"read {len(ids)} states")
+        return {i: user_state(payload) for i, payload in found.items() if is_user(payload)}
 
     def scan(self, from_id: int | None, limit: int) -> Page:
         """See `Store.scan`."""

@@ -269,6 +269,16 @@ def test_many_histories_come_in_one_call(store: Store) -> None:
     assert set(store.histories([point_id(user_id) for user_id in everyone])) == set(map(point_id, everyone))
 
 
+def test_states_are_those_of_the_points_that_are_there(store: Store) -> None:
+    """Any number of them in one call, as `read` has them; neither markers nor what is gone are among them."""
+    everyone = [f"user {number}" for number in range(300)]
+    write(store, *(insert(sample_state(user_id, at + 1)) for at, user_id in enumerate(everyone)), source=5)
+    found = store.states([*map(point_id, everyone), point_id("gone"), marker_id("source")])
+    read = store.read(everyone, []).states
+    assert {i: exactly(state) for i, state in found.items()} == {point_id(u): exactly(read[u]) for u in everyone}
+    assert not store.states([])
+
+
 @pytest.mark.parametrize("limit", [1, 7, 1_000])
 def test_a_scan_meets_every_user_once_in_id_order(store: Store, limit: int) -> None:
     """Page by page, all users appear once in point id order, and neither markers nor settings do."""

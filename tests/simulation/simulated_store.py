@@ -15,7 +15,7 @@ from disks import Disk, parts_of
 from host import Host, seconds_of
 from quorum import quorum_reads
 
-from recommender.profile import History
+from recommender.profile import History, UserState
 from recommender.store import (
     NeighbourQuery,
     Neighbours,
@@ -103,6 +103,10 @@ class SimulatedStore:
     def histories(self, ids: Sequence[int]) -> Mapping[int, History]:
         """See `Store.histories`."""
         return self._asked("histories", lambda disk: disk.histories(ids))
+
+    def states(self, ids: Sequence[int]) -> Mapping[int, UserState]:
+        """See `Store.states`."""
+        return self._asked("states", lambda disk: disk.states(ids))
 
     def scan(self, from_id: int | None, limit: int) -> Page:
         """See `Store.scan`."""

@@ -64,6 +64,12 @@ def test_questions_and_their_answers(deployment: Deployment, ask: Ask) -> None:
     near = ask("--similar-users", "1", "-n", "4", "--json")
     assert len(json.loads(near.stdout)["users"]) == 4
 
+    told = ask("1", "--why", "--top", "3")
+    assert told.returncode == ExitCode.OK, told.stderr
+    assert told.stdout.count("because") == 3
+    alike = ask("--similar-items", "Heat (1995)", "--by", "ratings")
+    assert alike.stdout.startswith("items like Heat (1995), by ratings")
+
     unknown = ask("--like", "No Such Film", "--json")
     assert (unknown.returncode, json.loads(unknown.stdout)["error"]["code"]) == (ExitCode.CHECK_FAILED, "not_found")
     ambiguous = ask("--like", "Hamlet")
@@ -79,7 +85,9 @@ def test_where_no_worker_answers(ask: Ask) -> None:
     assert "no worker answered within 0.5 s" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [(), ("1", "--filter", "age"), ("1", "--rule", "neighbours=many")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("1", "--filter", "age"), ("1", "--rule", "neighbours=many"), ("1", "--similar-items", "6")]
+)
 def test_what_is_no_question(ask: Ask, arguments: tuple[str, ...]) -> None:
     """Nobody is asked: the command line is wrong."""
     assert ask(*arguments).returncode == ExitCode.USAGE

@@ -275,8 +275,10 @@ def test_config_check_says_whether_a_worker_would_start(operator: Operator) -> N
     nowhere = f"127.0.0.1:{free_ports(['none'])['none']}"
     code, found = checks(operator)
     assert (code, {row["ok"] for row in found.values()}) == (0, {True})
-    assert found.keys() == {"kafka", "group protocol", "permissions", "topics", "edge store"}
+    assert found.keys() == {"kafka", "group protocol", "permissions", "topics", "requests", "edge store"}
     assert "none yet" in found["edge store"]["detail"]
+    assert "a worker may read" in found["requests"]["detail"]
+    assert "off" in checks(operator, topics__requests="off", topics__replies="off")[1]["requests"]["detail"]
     assert checks(operator, kafka__bootstrap_servers=nowhere, kafka__request_timeout_s="1")[0] == 3
     code, found = checks(operator, namespace="nobody-made-this")
     assert (code, found["topics"]["exit_code"]) == (4, 4)

@@ -2,19 +2,18 @@
 
 import json
 import subprocess
-from collections.abc import Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from deployment import Deployment
 from sample_ratings import ratings
+from score_readings import exact, readings
 from service_process import PROGRAM, WAIT_S, clean_environment
 from topic_truth import committed_records
 
 from schemas.events import Event, Rated
-from schemas.recommendations import RecommendationList, WhyThere, decode_list
+from schemas.recommendations import RecommendationList, decode_list
 
 EVENTS = 3_000
 EXPLAINED = 3
@@ -44,21 +43,6 @@ def served(deployment: Deployment, **settings: str) -> list[RecommendationList]:
     deployment.await_lag(0, worker)
     assert worker.stop() == 0
     return published(deployment)
-
-
-def exact(number: float) -> Decimal:
-    """A number as JSON prints it."""
-    return Decimal(json.dumps(number))
-
-
-def readings(why: WhyThere) -> list[Decimal]:
-    """What the neighbours' and the ratings' reading of a score add up to, in decimals."""
-    shared = exact(why["trend"]) + exact(why["popularity"])
-    named: Sequence[Sequence[Any]] = (
-        (*why["neighbours"], why["other_neighbours"]),
-        (*why["ratings"], why["other_ratings"]),
-    )
-    return [sum((exact(one["contribution"]) for one in some), shared) for some in named]
 
 
 def command(deployment: Deployment, folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -11,6 +11,7 @@ from confluent_kafka.admin import NewTopic
 from deployment import Deployment
 from request_client import RequestClient
 from sample_ratings import ratings
+from score_readings import exact, readings
 from service_process import WAIT_S
 from topic_truth import header_values
 
@@ -172,6 +173,31 @@ def test_rules_of_the_query_may_be_changed_and_show_in_the_ranking(client: Reque
     usual, changed = (client.ask({"user_id": "1", "rules": rules})["ranking"] for rules in ({}, {"neighbours": 3}))
     assert usual != changed
     assert error(client.ask({"user_id": "1", "rules": {"offset": 2.0}}))["code"] == "unknown_field"
+
+
+def test_items_say_why_when_asked_and_add_up(client: RequestClient) -> None:
+    """As many from the top as asked for; both readings of each score are the printed score, to the last digit."""
+    likes = [{"item_id": HEAT, "like": 1}, {"item_id": SHAWSHANK, "rating": 4.5}]
+    for whom in ({"user_id": "1"}, {"likes": likes}, {"user_id": "1", "items": {"genres": ["Drama"]}}):
+        items = client.ask({**whom, "explain": 3})["items"]
+        assert [at for at, item in enumerate(items) if "why" in item] == [0, 1, 2]
+        assert all(readings(item["why"]) == [exact(item["score"])] * 2 for item in items[:3])
+        assert [item["score"] for item in items] == [item["score"] for item in client.ask(dict(whom))["items"]]
+        assert any(item["why"]["without"] for item in items[:3])
+    assert error(client.ask({"user_id": "1", "explain": 21}))["code"] == "limit_exceeded"
+
+
+def test_items_like_an_item(client: RequestClient) -> None:
+    """By its traits or by who rated it, with title, genres and similarity; what is unknown is an error."""
+    found = client.ask({"type": "similar_items", "title": "Heat (1995)", "n": 5})
+    assert (found["item"]["item_id"], found["by"], len(found["items"])) == (HEAT, "content", 5)
+    assert all(set(item["genres"]) & {"Action", "Crime", "Thriller"} for item in found["items"])
+    rated = client.ask({"type": "similar_items", "imdb": "0113277", "by": "ratings", "n": 5})
+    assert rated["item"] == found["item"]
+    similarities = [item["similarity"] for item in rated["items"]]
+    assert similarities == sorted(similarities, reverse=True)
+    assert HEAT not in ids(rated)
+    assert error(client.ask({"type": "similar_items", "item_id": 4_000_000_000}))["code"] == "unknown_items"
 
 
 def test_a_batch_has_an_answer_or_an_error_for_each_question(client: RequestClient) -> None:

@@ -1,6 +1,6 @@
 """Requests to replies: one reply each, in order, and what fails for one question fails for that one alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 
 from consumers.answering.answers import AnswerRules, Answers
 from consumers.answering.asking import Asking
+from consumers.answering.findings import Findings
 from consumers.answering.likes import LikeReader
 from consumers.answering.reply_address import Addresses, Destination
 from consumers.answering.similar_users import UserWriter
@@ -16,10 +17,10 @@ from consumers.answering.writing import AnswerWriter
 from consumers.lists import ListWriter
 from consumers.metrics import Metrics
 from consumers.records import Record
-from recommender.catalogue import Catalogue
+from recommender.catalogue import CatalogueItem
 from recommender.listing import RankedList
 from recommender.memory_store import MemoryStore
-from recommender.profile import NEW_USER, Change, HistoryLimits, Rate, SetAttributes, Update, fold
+from recommender.profile import NEW_USER, Change, HistoryLimits, Rate, SetAttributes, Update, UserState, fold
 from recommender.question import Question
 from recommender.recommender import Recommender
 from recommender.rules import RankingRules
@@ -57,17 +58,17 @@ class Desk:
         self.store, self.metrics = filled_store(), Metrics()
         self.recommender = Recommender(self.store, rules_, 1 << 20)
         self.recommender.scan_slice(USERS)
-        lists = ListWriter("lists", "test", "x", 1)
-        likes = LikeReader(Catalogue(), Scale(), self.recommender.are_rated)
+        lists = ListWriter("lists", "test", "x", 1, self.recommender.catalogue)
+        likes = LikeReader(self.recommender.catalogue, Scale(), self.recommender.are_rated)
         near = UserWriter(self.store, allow_user_ids, frozenset({"age"}))
         rules = AnswerRules(
             RequestLimits(),
             Asking(rules_, likes, self.recommender.has_attribute, self.recommender.newest_ms),
-            AnswerWriter(lists, near, "default"),
+            Findings(self.recommender, AnswerWriter(lists, near, "default")),
             Addresses("replies", {"replies": Destination(1, reply_max_bytes)}),
             "test",
         )
-        self.answers = Answers(rules, self.store, self.recommender, self.metrics, lambda: 0)
+        self.answers = Answers(rules, self.store, self.metrics, lambda: 0)
 
     def replies(self, *documents: Any) -> list[dict[str, Any]]:
         records = [
@@ -101,6 +102,69 @@ def test_similar_users_are_named_only_where_that_is_allowed() -> None:
     assert [user.get("user_id") for user in silent["users"]] == [None] * 3
     assert "u2" not in {user["user_id"] for user in open_["users"]}
     assert open_["users"][0]["overlap"] == 5
+
+
+def test_similar_users_are_read_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many questions of a batch find however many users."""
+    desk = Desk()
+    calls, states = [], desk.store.states
+
+    def counted(ids: Sequence[int]) -> Mapping[int, UserState]:
+        calls.append(len(ids))
+        return states(ids)
+
+    monkeypatch.setattr(desk.store, "states", counted)
+    desk.replies(*({"type": "similar_users", "user_id": f"u{user}", "n": 4} for user in range(3)))
+    assert len(calls) == 1
+
+
+def test_as_many_items_say_why_as_are_asked_for() -> None:
+    """Each question of a batch has its own number; the list is the same with reasons and without."""
+    questions = [{"user_id": "u4", "explain": explain} for explain in (0, 2, 3, 2)]
+    answers = Desk().replies({"type": "batch", "questions": questions})[0]["answers"]
+    told = [["why" in item for item in answer["items"]].count(True) for answer in answers]
+    assert told == [0, 2, 3, 2]
+    assert all("why" in item for item in answers[1]["items"][:2])
+    plain = [[{k: v for k, v in item.items() if k != "why"} for item in answer["items"]] for answer in answers]
+    assert plain == [answers[0]["items"]] * 4
+
+
+def named(**changed: Any) -> dict[str, Any]:
+    return {"type": "similar_items", "n": 3, **changed}
+
+
+def test_items_like_an_item() -> None:
+    """By content those with its traits, by ratings those that its raters rated; never the item itself."""
+    desk = Desk()
+    for item in range(ITEMS):
+        genre = "Crime" if item % 2 else "Comedy"
+        desk.recommender.catalogue.put(item, CatalogueItem(title=f"Film {item}", genres=(genre,)))
+    by_content, by_ratings = desk.replies(named(title="Film 5"), named(item_id=5, by="ratings"))
+    assert by_content["item"] == {"item_id": 5, "title": "Film 5", "genres": ["Crime"]}
+    assert [(item["genres"], item["similarity"]) for item in by_content["items"]] == [(["Crime"], 1.0)] * 3
+    assert {item["item_id"] for item in by_ratings["items"]} <= set(range(11)) - {5}
+    found = [item["similarity"] for item in by_ratings["items"]]
+    assert (by_ratings["by"], found) == ("ratings", sorted(found, reverse=True))
+
+
+@pytest.mark.parametrize(
+    ("question", "code"),
+    [
+        (named(item_id=999), "unknown_items"),
+        (named(title="No Such Film"), "not_found"),
+        (named(item_id="tt0113277"), "bad_item_id"),
+        (named(item_id=5), "no_traits"),
+        (named(item_id=500), "no_traits"),
+        (named(item_id=500, by="ratings"), "no_ratings"),
+        (named(title="Hamlet", by="ratings"), "ambiguous"),
+    ],
+)
+def test_nothing_is_like_an_item_of_which_too_little_is_known(question: dict[str, Any], code: str) -> None:
+    """The reply says what is missing, instead of an empty list."""
+    desk = Desk()
+    for item, title in ((500, "Nobody's"), (10, "Hamlet (1990)"), (11, "Hamlet (1996)")):
+        desk.recommender.catalogue.put(item, CatalogueItem(title=title))
+    assert desk.replies(question)[0]["error"]["code"] == code
 
 
 def test_a_reply_that_is_too_large_is_an_error() -> None:

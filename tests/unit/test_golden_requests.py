@@ -10,9 +10,10 @@ from jsonschema import Draft202012Validator
 
 from schemas.json_schema import schemas
 from schemas.messages import Message
+from schemas.questions import QUESTION_MODELS
 from schemas.replies import Address, decode_reply, reply_message, reply_value
 from schemas.request_errors import RequestError
-from schemas.requests import QUESTION_MODELS, RequestLimits, decode_request
+from schemas.requests import RequestLimits, decode_request
 
 GOLDEN = Path(__file__).with_name("golden")
 ORIGIN, AT, PLACE = "tastestream/tastestream", "2026-11-22T12:00:00.012Z", "requests:0:7"

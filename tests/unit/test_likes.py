@@ -8,8 +8,8 @@ from consumers.answering.likes import LikeReader
 from recommender.catalogue import Catalogue, CatalogueItem
 from recommender.profile import Items
 from recommender.rules import PRESETS, RankingRules
+from schemas.questions import Like
 from schemas.request_errors import RequestError
-from schemas.requests import Like
 from schemas.scale import Scale
 
 HEAT, HAMLET, OTHER_HAMLET, UNSEEN, RATED = 6, 10, 11, 12, 13

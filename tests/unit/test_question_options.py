@@ -94,11 +94,13 @@ def test_a_rule_is_a_number() -> None:
     [
         AskOptions("42"),
         AskOptions("42", similar_users=True, top=3),
+        AskOptions("42", why=True, top=30),
+        AskOptions(similar_items="imdb:tt0113277", by="ratings"),
         AskOptions(like=["Heat (1995)", "318=4.5"], dislike=["5"]),
         AskOptions("42", filter=["age=30±5", "gender=F", "genres=Crime", "years=1990.."], rule=["neighbours=9"]),
     ],
 )
 def test_what_is_typed_is_a_request(options: AskOptions) -> None:
     """The worker's own decoder takes it."""
-    (question,) = decode_request(orjson.dumps(options.document()), RequestLimits()).questions
+    (question,) = decode_request(orjson.dumps(options.document(explain_max=20)), RequestLimits()).questions
     assert not isinstance(question, RequestError)

@@ -11,9 +11,10 @@ from jsonschema import Draft202012Validator
 
 from recommender.rules import RankingRules
 from schemas.json_schema import schemas
+from schemas.questions import QUESTION_MODELS, Question, Recommend, SimilarItems
 from schemas.request_conditions import OneOfValues, QueryRules, ValueRange
 from schemas.request_errors import ERROR_CODES, RequestError
-from schemas.requests import QUESTION_MODELS, Question, Recommend, Request, RequestLimits, decode_request
+from schemas.requests import Request, RequestLimits, decode_request
 
 LIMITS = RequestLimits()
 VALIDATOR = Draft202012Validator(schemas()["request"])
@@ -46,7 +47,9 @@ def test_a_question_needs_no_more_than_somebody() -> None:
 def test_conditions_on_attributes_have_four_forms_and_keep_their_order() -> None:
     """A value, several values, bounds, and a middle with a tolerance; the first is the most important."""
     conditions = {"age": {"around": 30, "within": 5}, "gender": "F", "job": ["a", 1, True], "height": {"min": 1.5}}
-    found = question({"user_id": "a", "neighbours": {"attributes": conditions}}).neighbours.attributes
+    about = question({"user_id": "a", "neighbours": {"attributes": conditions}})
+    assert isinstance(about, Recommend)
+    found = about.neighbours.attributes
     assert list(found) == list(conditions)
     assert list(found.values()) == [
         ValueRange(25, 35),
@@ -97,11 +100,32 @@ def test_limits_are_the_deployment_s() -> None:
     assert refused({"user_id": "a", "n": 6}, small).code == "limit_exceeded"
 
 
+def test_all_items_that_a_request_has_explained_are_limited_together() -> None:
+    """However they are divided among its questions: each of them costs searches while ratings wait."""
+    small = RequestLimits(explain_max=4)
+    halves = {"type": "batch", "questions": [{"user_id": "a", "explain": 2}, {"user_id": "b", "explain": 2}]}
+    assert len(decoded(halves, small).questions) == 2
+    halves["questions"].append({"user_id": "c", "explain": 1})  # type: ignore[attr-defined]  # a list of questions
+    assert refused(halves, small).code == "limit_exceeded"
+    assert refused({"user_id": "a", "explain": 5}, small).code == "limit_exceeded"
+
+
+@pytest.mark.parametrize("name", [{"item_id": 6}, {"title": "Heat (1995)"}, {"imdb": "tt0113277"}, {"tmdb": "949"}])
+def test_a_question_about_an_item_names_it_once(name: dict[str, Any]) -> None:
+    """By one name; by none, by two, or with somebody whom it could be about, it is refused."""
+    assert isinstance(found := question({"type": "similar_items", **name}), SimilarItems)
+    assert (found.name, found.by, found.n) == (next(iter(name.items())), "content", 10)
+    assert refused({"type": "similar_items"}).code == "missing_field"
+    assert refused({"type": "similar_items", "item_id": 1, "title": "x"}).code == "contradiction"
+    assert refused({"type": "similar_items", **name, "user_id": "a"}).code == "unknown_field"
+    assert refused({"type": "similar_items", **name, "by": "taste"}).code == "wrong_type"
+
+
 def test_a_question_of_a_batch_that_cannot_be_read_is_an_error_of_its_own() -> None:
     """The others are read, in order."""
     request = decoded({"type": "batch", "questions": [{"user_id": "a"}, 3, {"n": 1}, {"likes": []}, {"user_id": "b"}]})
     assert request.is_batch
-    codes = [one.code if isinstance(one, RequestError) else one.user_id for one in request.questions]
+    codes = [one.code if isinstance(one, RequestError) else one.model_dump()["user_id"] for one in request.questions]
     assert codes == ["a", "not_an_object", "missing_field", "empty_likes", "b"]
 
 
