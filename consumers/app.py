@@ -1,4 +1,4 @@
-"""The composition root: the one module that knows every concrete class."""
+"""The composition root: with `store_opening`, which it opens stores by, it alone knows concrete classes."""
 
 import secrets
 import time
@@ -14,6 +14,7 @@ from consumers.cluster import Cluster, Topic, check_topics
 from consumers.dead_letter_limits import DeadLetterLimits
 from consumers.handler import Beside, Door, Handler
 from consumers.health import Health, HealthServer
+from consumers.item_ids import ItemIds
 from consumers.lists import ListWriter
 from consumers.live_report import LiveReport, live_report
 from consumers.logs import KAFKA_LOG
@@ -31,15 +32,10 @@ from consumers.settings_mapping import (
     dead_letter_tolerance,
     history_limits,
     ranking_rules,
-    server_options,
-    store_settings,
-    wanted_indexes,
     wire_rules,
 )
 from consumers.source import KafkaSource, SourceOptions
-from consumers.stores.edge_generations import EdgeGenerations
-from consumers.stores.generations import FIRST_EPOCH, Generation, Generations
-from consumers.stores.stored_points import PointStore
+from consumers.store_opening import generations, open_generation, open_item_ids
 from consumers.surroundings import Surroundings
 from consumers.tenure import Tenure
 from consumers.user_states import StateRules, UserStates
@@ -49,7 +45,7 @@ from producers.sink import SinkOptions, TransactionalSink
 from recommender.catalogue import Catalogue
 from recommender.explaining import explaining
 from recommender.recommender import Recommender
-from recommender.store import Store, StoreError
+from recommender.store import Store
 from schemas.decode import decoder_for
 
 MESSAGE_MAX_BYTES, BATCH_MAX_BYTES = 1_000_000_000, 1_000_000
@@ -63,40 +59,6 @@ log = structlog.get_logger()
 def clock_ms() -> int:
     """Now, in epoch milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-def open_store(settings: Settings) -> PointStore:
-    """The current store of those that the settings name.
-
-    Raises:
-        StoreError: it cannot be opened, or was made with other settings.
-    """
-    with closing(generations(settings)) as place:
-        return open_generation(place, place.lineage().current, settings)
-
-
-def generations(settings: Settings) -> Generations:
-    """The store that the settings name, and those that a rebuild made beside it."""
-    qdrant = settings.qdrant
-    if qdrant.store == "edge":
-        return EdgeGenerations(settings.edge_folder, qdrant.edge_disk_reserve_bytes, wanted_indexes(settings))
-    from consumers.stores.server_generations import ServerGenerations  # noqa: PLC0415  # qdrant-client takes over a second to load, and Edge needs none of it
-
-    return ServerGenerations(server_options(settings))
-
-
-def open_generation(place: Generations, generation: Generation, settings: Settings) -> PointStore:
-    """One of them; the origin is made where it is missing.
-
-    Raises:
-        StoreError: it cannot be opened, was made with other settings, or is gone.
-    """
-    if generation.epoch > FIRST_EPOCH and not place.exists(generation.name):
-        raise StoreError(
-            f"the store at {place.place(generation.name)} should be there, and is not: restore it, or go back to the "
-            "one before with `tastestream rebuild --rollback`"
-        )
-    return place.open(generation.name, store_settings(settings))
 
 
 def check_cluster(settings: Settings) -> dict[str, Topic]:
@@ -126,12 +88,13 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         opened = place.lineage().current
         store = open_generation(place, opened, settings)
         stack.callback(store.close)
+        items = stack.enter_context(closing(open_item_ids(settings)))
         tenure = Tenure(opened, lambda: place.lineage().current)
         request_topics = served_topics(settings)
         sink = transactional_sink(settings, topics | request_topics, settings.transactional_id)
         stack.callback(sink.close)
         recommender = _recommender(settings, store, around)
-        lists = _list_writer(settings, store, recommender.catalogue)
+        lists = _list_writer(settings, store, recommender.catalogue, items)
         dead_letter_max_bytes = topics[settings.dead_letter_topic].max_message_bytes
         live = live_report(settings, recommender, around.metrics, usable_metrics_topic(settings))
         handler = _handler(settings, store, recommender, around, lists, dead_letter_max_bytes, live)
@@ -152,7 +115,7 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
             settings.limits.rescan_interval_s,
             poll_timeout_s=settings.limits.poll_timeout_s,
         )
-        table = _catalogue_table(settings, recommender.catalogue, around.metrics)
+        table = _catalogue_table(settings, recommender.catalogue, items, around.metrics)
         if table is not None:
             stack.callback(table.close)
         around.watchdog.start()
@@ -168,14 +131,17 @@ def _recommender(settings: Settings, store: Store, around: Surroundings) -> Reco
     return Recommender(store, ranking_rules(settings), cache_max_bytes, RankingKernels(), catalogue, searching)
 
 
-def _catalogue_table(settings: Settings, catalogue: Catalogue, metrics: Metrics) -> CatalogueTable | None:
+def _catalogue_table(
+    settings: Settings, catalogue: Catalogue, items: ItemIds, metrics: Metrics
+) -> CatalogueTable | None:
     topic = settings.items_topic
     if topic is None:
         return None
     # A consumer needs the name of a group, also where it is no member of it; this one may be used.
     properties = {**settings.kafka.consumer_config(), "group.id": settings.group}
+    limits = settings.limits
     options = TableOptions(
-        topic, wire_rules(settings), settings.limits.catalogue_load_timeout_s, settings.kafka.request_timeout_s
+        topic, wire_rules(settings), limits.catalogue_load_timeout_s, settings.kafka.request_timeout_s, items
     )
     return CatalogueTable(properties, options, catalogue, metrics)
 
@@ -228,7 +194,7 @@ def _surroundings(settings: Settings, stack: ExitStack) -> Surroundings:
     return Surroundings(metrics, health, Watchdog(settings.limits.step_timeout_s, "limits.step_timeout_s"), clock_ms)
 
 
-def _list_writer(settings: Settings, store: Store, catalogue: Catalogue) -> ListWriter:
+def _list_writer(settings: Settings, store: Store, catalogue: Catalogue, items: ItemIds) -> ListWriter:
     return ListWriter(
         settings.recommendations_topic,
         f"tastestream/{settings.group}",
@@ -236,6 +202,7 @@ def _list_writer(settings: Settings, store: Store, catalogue: Catalogue) -> List
         store.settings.epoch,
         catalogue,
         settings.catalogue.fallback_title,
+        items,
     )
 
 
@@ -256,6 +223,7 @@ def _handler(
         lists.origin,
         dead_letter_max_bytes,
         DeadLetterLimits(dead_letter_tolerance(settings)),
+        lists.item_ids,
     )
     state_rules = StateRules(rules.value, history_limits(settings), settings.limits.own_cache_max_bytes)
     states = UserStates(store, state_rules, writer=secrets.token_hex(8))
@@ -264,11 +232,11 @@ def _handler(
     return Handler(door, states, ranking, lists, around.metrics, clock_ms, Beside(popular, live))
 
 
-def replaying_handler(settings: Settings, store: Store) -> Handler:
+def replaying_handler(settings: Settings, store: Store, items: ItemIds) -> Handler:
     """A handler for a store that no worker uses: what it is given has been committed before."""
     around = Surroundings(Metrics(), Health(0), Watchdog(0, ""), clock_ms)
     recommender = Recommender(store, ranking_rules(settings), cache_max_bytes=0)
-    lists = _list_writer(settings, store, recommender.catalogue)
+    lists = _list_writer(settings, store, recommender.catalogue, items)
     return _handler(settings, store, recommender, around, lists, BATCH_MAX_BYTES)
 
 

@@ -14,10 +14,12 @@ from typing import Any
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from consumers.catalogue_records import take
+from consumers.catalogue_records import Taken, take
+from consumers.item_ids import INTEGER_IDS, ItemIds
 from consumers.logs import KAFKA_LOG
 from consumers.metrics import Metrics
 from recommender.catalogue import Catalogue
+from recommender.store import StoreUnavailableError
 from schemas.decode import WireRules
 
 SLICE_RECORDS = 1_000
@@ -37,6 +39,7 @@ class TableOptions:
     rules: WireRules
     load_timeout_s: float = 60.0
     request_timeout_s: float = 10.0
+    items: ItemIds = INTEGER_IDS
 
 
 class CatalogueTable:
@@ -56,6 +59,8 @@ class CatalogueTable:
         self._refused = 0
         self._unread: set[int] = set()
         self._failed: set[int] = set()
+        self._waiting: list[Message] = []
+        self._is_away = False
         self._consumer: Consumer = consumer(
             {
                 **properties,
@@ -74,7 +79,7 @@ class CatalogueTable:
         self._unread = set(self._partitions())
         self._consumer.assign([TopicPartition(self._options.topic, n, OFFSET_BEGINNING) for n in self._unread])
         records = 0
-        while self._unread and may_go_on():
+        while (self._unread or self._waiting) and may_go_on():
             now = time.monotonic()
             if now - begun > self._options.load_timeout_s:
                 log.warning(
@@ -98,6 +103,9 @@ class CatalogueTable:
         self._consumer.close()
 
     def _next(self, timeout_s: float) -> list[Message]:
+        if self._waiting:
+            time.sleep(timeout_s)
+            return []
         # `consume` alone would wait for all the records or the whole time.
         first = self._consumer.poll(timeout_s)
         return [] if first is None else [first, *self._consumer.consume(SLICE_RECORDS - 1, 0)]
@@ -121,22 +129,32 @@ class CatalogueTable:
         return []
 
     def _take(self, messages: Iterable[Message]) -> int:
-        taken = 0
         for message in messages:
             error = message.error()
             if error is None:
-                self._take_record(message)
-                taken += 1
+                self._waiting.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # librdkafka's name
                 self._unread.discard(message.partition() or 0)
             else:
                 self._tell_error(message, error)
-        if taken:
-            self._metrics.catalogue_items(len(self._catalogue.items), len(self._catalogue.removed))
-        return taken
+        return self._take_waiting() if self._waiting else 0
 
-    def _take_record(self, message: Message) -> None:
-        taken = take(self._catalogue, message, self._options.rules)
+    def _take_waiting(self) -> int:
+        records = self._waiting
+        try:
+            taken = take(self._catalogue, records, self._options.rules, self._options.items)
+        except StoreUnavailableError as error:
+            if not self._is_away:
+                log.warning("the catalogue waits for the registry of items", records=len(records), error=str(error))
+            self._is_away = True
+            return 0
+        self._waiting, self._is_away = [], False
+        for message, one in zip(records, taken, strict=True):
+            self._tell(message, one)
+        self._metrics.catalogue_items(len(self._catalogue.items), len(self._catalogue.removed))
+        return len(records)
+
+    def _tell(self, message: Message, taken: Taken) -> None:
         if taken.unknown_fields:
             self._metrics.unknown_fields(taken.unknown_fields)
         if taken.refusal is None:

@@ -5,13 +5,14 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any, Self
 
-from consumers.app import open_store
 from consumers.catalogue_reading import read_catalogue
-from consumers.existing_store import open_existing_store, store_place
+from consumers.existing_store import store_place, visited_store
+from consumers.item_ids import ItemIds
 from consumers.lists import ListWriter
 from consumers.ranking_kernels import RankingKernels
 from consumers.settings import Settings
 from consumers.settings_mapping import ranking_rules
+from consumers.store_opening import open_item_ids, open_store
 from recommender.explaining import Explainer
 from recommender.profile import NEW_USER
 from recommender.recommender import Recommender
@@ -46,17 +47,17 @@ def published_reasons(value: RecommendationList, top: int) -> Reasons | None:
 class StoreReasons:
     """Ranks from an open store as a worker would that has just started, so without the trend that it tunes."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, items: ItemIds, settings: Settings) -> None:
         self._store = store
         rules, limits = ranking_rules(settings), settings.limits
-        cache_max_bytes, catalogue = limits.neighbour_cache_max_bytes, read_catalogue(settings)
+        cache_max_bytes, catalogue = limits.neighbour_cache_max_bytes, read_catalogue(settings, items).known
         self._recommender = Recommender(store, rules, cache_max_bytes, RankingKernels(), catalogue)
         self._recommender.warm_up()
         while self._recommender.scan_slice(SCAN_USERS):
             pass
         label, epoch = rules.label(settings.ranking.preset), store.settings.epoch
         topic, fallback = settings.recommendations_topic, settings.catalogue.fallback_title
-        self._writer = ListWriter(topic, "tastestream", label, epoch, catalogue, fallback)
+        self._writer = ListWriter(topic, "tastestream", label, epoch, catalogue, fallback, items)
 
     def of(self, user_id: str, top: int) -> Reasons:
         """The reasons for the first items of the list that the user would get now."""
@@ -73,15 +74,12 @@ def stored_reasons(settings: Settings, user_id: str, top: int) -> Reasons:
         StoreError: it cannot be used, or was made with other settings.
     """
     try:
-        store = open_existing_store(settings)
+        with visited_store(settings) as visited:
+            if visited is None:
+                raise NotExplainedError(unexplained(f"there is no store at {store_place(settings)}"))
+            return StoreReasons(*visited, settings).of(user_id, top)
     except StoreBusyError:
         raise NotExplainedError(unexplained("a running worker holds the store")) from None
-    if store is None:
-        raise NotExplainedError(unexplained(f"there is no store at {store_place(settings)}"))
-    try:
-        return StoreReasons(store, settings).of(user_id, top)
-    finally:
-        store.close()
 
 
 def unexplained(why_not_from_the_store: str) -> str:
@@ -124,5 +122,6 @@ class ReasonsAsTheyCome:
             raise NotExplainedError(unexplained("an Edge store is its worker's alone"))
         if self._stored is None:
             store = self._stack.enter_context(closing(open_store(self._settings)))
-            self._stored = StoreReasons(store, self._settings)
+            items = self._stack.enter_context(closing(open_item_ids(self._settings)))
+            self._stored = StoreReasons(store, items, self._settings)
         return self._stored.of(value["user_id"], self._top)

@@ -5,10 +5,11 @@ last. So each state is published once, however a replay cuts its batches, and a 
 still gets it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from consumers.dead_letter_limits import DeadLetterLimits
+from consumers.item_ids import INTEGER_IDS, Dimensions, ItemId, ItemIds, dimension_of, item_of
 from consumers.lists import ListWriter
 from consumers.live_report import LiveReport
 from consumers.metrics import Metrics
@@ -35,6 +36,7 @@ class Door:
     origin: str
     dead_letter_max_bytes: int | None = None
     limits: DeadLetterLimits = field(default_factory=DeadLetterLimits)
+    items: ItemIds = INTEGER_IDS
 
 
 @dataclass(slots=True)
@@ -43,6 +45,10 @@ class _Sorted:
 
     events: dict[str, list[tuple[Record, Decoded]]] = field(default_factory=dict)
     refused: list[tuple[Record, MalformedRecordError]] = field(default_factory=list)
+
+    def items(self) -> Iterator[ItemId]:
+        """The ids of all items that the events are about."""
+        return (item_id for rows in self.events.values() for _, decoded in rows for item_id in item_of(decoded.event))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,24 +107,25 @@ class Handler:
         first_offsets = batch.first_offsets()
         with self._metrics.timed("read"):
             states = self._states.load(list(sorted_.events), list(first_offsets))
+            dimensions = self._door.items.assigned(sorted_.items())
         self._refuse_collisions(sorted_, states)
         self._door.limits.judge(batch.records, ((record, error.reason) for record, error in sorted_.refused))
         with self._metrics.timed("write"):
-            updates = {user_id: [update_of(r, d) for r, d in rows] for user_id, rows in sorted_.events.items()}
+            updates = {user: [update_of(r, d, dimensions) for r, d in rows] for user, rows in sorted_.events.items()}
             transitions = self._states.apply(states, updates, first_offsets)
         for user_id, transition in transitions.items():
             first = self._recommender.changed(user_id, transition.before.history, transition.after.history)
             self._recommender.attributes_changed(transition.after.attributes)
             if self._live is not None:
-                self._live.rated(first, sorted_.events[user_id], transition)
+                self._live.rated(first, sorted_.events[user_id], transition, dimensions)
         with self._metrics.timed("rank"):
             messages = self._published(sorted_, transitions)
+        if self._popular is not None:
+            messages += self._popular.messages(batch, self._clock_ms())
         # Only now, because a store that goes away while ranking has the same batch handled once more.
         for user_id, transition in transitions.items():
             self._account(sorted_.events[user_id], transition.before)
         messages += self._dead_letters(sorted_)
-        if self._popular is not None:
-            messages += self._popular.messages(batch, self._clock_ms())
         return messages if self._live is None else messages + self._live.closed(self._clock_ms())
 
     def committed(self) -> None:
@@ -167,6 +174,7 @@ class Handler:
             else:
                 due.append((record, decoded, transition.after))
         ranked = self._recommender.recommend([(decoded.event.user_id, state) for _, decoded, state in due])
+        self._lists.look_up(ranked)
         if self._live is not None:
             self._live.ranked([decoded.event.user_id for _, decoded, _ in due], ranked)
         now_ms = self._clock_ms()
@@ -215,25 +223,19 @@ def _naming(events: Sequence[tuple[Record, Decoded]], state: UserState) -> tuple
     return None
 
 
-def update_of(record: Record, decoded: Decoded) -> Update:
+def update_of(record: Record, decoded: Decoded, dimensions: Dimensions) -> Update:
     """What a record changes, with where it was read from."""
-    return Update(record.source, record.offset, decoded.event.user_id, _change(decoded.event, decoded.at_ms))
+    change = _change(decoded.event, decoded.at_ms, dimensions)
+    return Update(record.source, record.offset, decoded.event.user_id, change)
 
 
-def _change(event: Event, at_ms: int) -> Change:
+def _change(event: Event, at_ms: int, dimensions: Dimensions) -> Change:
     match event:
         case Rated():
-            return Rate(_dimension(event.item_id), event.rating, at_ms)
+            return Rate(dimension_of(event.item_id, dimensions), event.rating, at_ms)
         case Retracted():
-            return Retract(_dimension(event.item_id), at_ms)
+            return Retract(dimension_of(event.item_id, dimensions), at_ms)
         case ProfileChanged():
             return SetAttributes(event.attributes)
         case Forgotten():
             return Forget()
-
-
-def _dimension(item_id: int | str) -> int:
-    # String ids get their dimension from the registry; until there is one, the decoder refuses them.
-    if isinstance(item_id, str):
-        raise TypeError(f"the string item id {item_id!r} passed the decoder")
-    return item_id

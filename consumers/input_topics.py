@@ -6,6 +6,7 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
 from consumers.cluster import Cluster, TopicsError, missing_topics
 from consumers.handler import update_of
+from consumers.item_ids import ItemIds, item_of
 from consumers.records import Record
 from consumers.settings import Settings
 from consumers.settings_mapping import history_limits, wire_rules
@@ -31,23 +32,25 @@ def rating_producer(settings: Settings) -> RatingProducer:
         raise SettingsError([f"kafka: {error}"]) from error
 
 
-def folded_user(settings: Settings, user_id: str) -> UserState:
+def folded_user(settings: Settings, user_id: str, items: ItemIds) -> UserState:
     """The state of one user as the events that stand in the input topics make it, by the worker's own fold.
+
+    Items that are new to `items` get dimensions there.
 
     Raises:
         ClusterError: the brokers do not answer in time.
         TopicsError: an input topic is missing.
     """
-    return fold(NEW_USER, _updates(settings, user_id), history_limits(settings))
+    return fold(NEW_USER, _updates(settings, user_id, items), history_limits(settings))
 
 
-def _updates(settings: Settings, user_id: str) -> Iterator[Update]:
+def _updates(settings: Settings, user_id: str, items: ItemIds) -> Iterator[Update]:
     topic_ids = _topic_ids(settings)
     rules, key = wire_rules(settings), user_id.encode()
     timeout_s = settings.kafka.request_timeout_s
     with TopicReader(settings.kafka.consumer_config(), settings.input_topics, timeout_s) as reader:
         for message in reader.to_the_end():
-            if message.key() == key and (update := _update(message, topic_ids, rules)) is not None:
+            if message.key() == key and (update := _update(message, topic_ids, rules, items)) is not None:
                 yield update
 
 
@@ -60,14 +63,14 @@ def _topic_ids(settings: Settings) -> dict[str, str]:
     return {name: topic.topic_id for name, topic in found.items()}
 
 
-def _update(message: Message, topic_ids: dict[str, str], rules: WireRules) -> Update | None:
+def _update(message: Message, topic_ids: dict[str, str], rules: WireRules, items: ItemIds) -> Update | None:
     """What a record changes; None where the worker makes a dead letter of it."""
     record = record_of(message, topic_ids)
     try:
         decoded = decoder_for("json")(RawRecord(record.key, record.value, record.timestamp_ms), rules)
     except MalformedRecordError:
         return None
-    return update_of(record, decoded)
+    return update_of(record, decoded, items.assigned(item_of(decoded.event)))
 
 
 def record_of(message: Message, topic_ids: Mapping[str, str]) -> Record:

@@ -1,9 +1,11 @@
 """Ranked lists to output records."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from consumers.item_ids import INTEGER_IDS, ItemId, ItemIds
 from consumers.reasons import why_there
 from consumers.records import Record
 from recommender.catalogue import Catalogue
@@ -40,6 +42,7 @@ class ListWriter:
     epoch: int
     catalogue: Catalogue = field(default_factory=Catalogue)
     fallback_title: str | None = None
+    item_ids: ItemIds = INTEGER_IDS
 
     def write(self, record: Record, decoded: Decoded, state: UserState, ranked: RankedList, now_ms: int) -> Message:
         """The record of a user's list; `record` and `decoded` are the event it answers to."""
@@ -81,27 +84,43 @@ class ListWriter:
         source = f"{record.topic}:{record.partition}:{record.offset}"
         return forgotten_message(self.topic, self.origin, user_id, list_id, format_time(now_ms), source)
 
+    def look_up(self, lists: Iterable[RankedList]) -> None:
+        """Have the ids of all items of these lists at hand, where they have to be asked for, at once.
+
+        Raises:
+            StoreUnavailableError: the registry of items is away.
+        """
+        self.item_ids.look_up(item for ranked in lists for item in ranked.item)
+
     def items(self, ranked: RankedList) -> list[ListItem]:
         """The places of a list, as its record has them."""
+        names = self.item_ids.named(ranked.item)
         scores = np.round(ranked.score, SCORE_DIGITS).tolist()
         ratings = np.round(ranked.predicted_rating, _RATING_DIGITS).tolist()
         items: list[ListItem] = [
-            {"item_id": item, "score": score, "predicted_rating": rating, "support": support}
-            for item, score, rating, support in zip(ranked.item, scores, ratings, ranked.support, strict=True)
+            {"item_id": name, "score": score, "predicted_rating": rating, "support": support}
+            for name, score, rating, support in zip(names, scores, ratings, ranked.support, strict=True)
         ]
         for place, item in zip(items, ranked.item, strict=True):
             self._name(place, item)
         # As many as are explained, which may be fewer or none.
         for place, explanation in zip(items, ranked.why, strict=False):
-            place["why"] = why_there(explanation, self.title)
+            place["why"] = why_there(explanation, self._called)
         return items
 
     def title(self, item: int) -> str | None:
         """What an item (dimension) is called; None where that is not known, and there is no fallback."""
+        return self._title(item, self.item_ids.name(item))
+
+    def _called(self, item: int) -> tuple[ItemId, str | None]:
+        name = self.item_ids.name(item)
+        return name, self._title(item, name)
+
+    def _title(self, item: int, name: ItemId) -> str | None:
         known = self.catalogue.get(item)
         if known is not None and known.title is not None:
             return known.title
-        return None if self.fallback_title is None else self.fallback_title.replace("{item_id}", str(item))
+        return None if self.fallback_title is None else self.fallback_title.replace("{item_id}", str(name))
 
     def genres(self, item: int) -> list[str]:
         """The genres of an item (dimension), none where they are not known."""
@@ -109,7 +128,7 @@ class ListWriter:
         return [] if known is None else list(known.genres)
 
     def _name(self, place: ListItem, item: int) -> None:
-        if (title := self.title(item)) is not None:
+        if (title := self._title(item, place["item_id"])) is not None:
             place["title"] = title
         if genres := self.genres(item):
             place["genres"] = genres

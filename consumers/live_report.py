@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from consumers.item_ids import Dimensions, dimension_of
 from consumers.metric_names import StepName
 from consumers.metrics import Metrics
 from consumers.records import Record
@@ -102,7 +103,13 @@ class LiveReport:
         self._published_s = monotonic_s()
         self._is_news = self._is_due = False
 
-    def rated(self, first: FirstRatings, events: Iterable[tuple[Record, Decoded]], transition: Transition) -> None:
+    def rated(
+        self,
+        first: FirstRatings,
+        events: Iterable[tuple[Record, Decoded]],
+        transition: Transition,
+        dimensions: Dimensions,
+    ) -> None:
         """A user's history changed by these events; `first` are the first ratings among what came to it.
 
         They wait for `closed`: a store that goes away before the lists are made has the batch handled once more, and
@@ -112,7 +119,7 @@ class LiveReport:
             self._live.forget(first.identity)
             return
         if len(first.items):
-            first = _live_ones(first, events, transition)
+            first = _live_ones(first, events, transition, dimensions)
         if len(first.items):
             self._rated.append(first)
 
@@ -186,12 +193,15 @@ def live_report(settings: Settings, recommender: Recommender, metrics: Metrics, 
     )
 
 
-def _live_ones(first: FirstRatings, events: Iterable[tuple[Record, Decoded]], transition: Transition) -> FirstRatings:
+def _live_ones(
+    first: FirstRatings, events: Iterable[tuple[Record, Decoded]], transition: Transition, dimensions: Dimensions
+) -> FirstRatings:
     """Those that were not committed before, of items that have not been seen, either."""
     if len(transition.before.seen):
         first = first.at(~np.isin(first.items, transition.before.seen))
     if any(record.replayed for record, _ in events):
-        fresh = [d.event.item_id for r, d in events if not r.replayed and isinstance(d.event, Rated)]
+        rated = [d.event.item_id for r, d in events if not r.replayed and isinstance(d.event, Rated)]
+        fresh = [dimension_of(item_id, dimensions) for item_id in rated]
         first = first.at(np.isin(first.items, np.array(fresh, np.uint32)))
     return first
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka.admin import ResourceType
 
 from consumers.answering.opening import usable_topics
-from consumers.app import check_cluster, open_store
+from consumers.app import check_cluster
 from consumers.cluster import Cluster, ClusterError, TopicsError
 from consumers.existing_store import current_name, store_exists, store_place
 from consumers.exit_codes import ExitCode
@@ -16,6 +16,7 @@ from consumers.failures import exit_code_of
 from consumers.permissions import check_permissions
 from consumers.settings import Settings
 from consumers.settings_mapping import server_options
+from consumers.store_opening import open_store
 from recommender.store import StoreBusyError, StoreFullError, StoreSettings
 
 if TYPE_CHECKING:

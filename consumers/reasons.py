@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from consumers.item_ids import ItemId
 from recommender.explanation import UNITS, Explanation, NeighbourReason, RatingReason, Rest, Without
 from schemas.recommendations import OtherReasons, WhyNeighbour, WhyRating, WhyThere, WithoutRating
 
@@ -9,20 +10,20 @@ _SIMILARITY_DIGITS = 6
 _RESIDUAL_DIGITS = 4
 _POSITION_DIGITS = 4
 
-Titles = Callable[[int], str | None]
-"""What an item is called, by its dimension."""
+Called = Callable[[int], tuple[ItemId, str | None]]
+"""The id and the title of an item, by its dimension."""
 
 
-def why_there(explanation: Explanation, title_of: Titles) -> WhyThere:
+def why_there(explanation: Explanation, called: Called) -> WhyThere:
     """Why an item stands in its list; contributions have the digits of a score, and add up as decimals do."""
     return {
         "neighbours": [_neighbour(reason) for reason in explanation.neighbours],
         "other_neighbours": _rest(explanation.other_neighbours),
-        "ratings": [_rating(reason, title_of) for reason in explanation.ratings],
+        "ratings": [_rating(reason, called) for reason in explanation.ratings],
         "other_ratings": _rest(explanation.other_ratings),
         "trend": explanation.trend / UNITS,
         "popularity": explanation.popularity / UNITS,
-        "without": [_without(one, title_of) for one in explanation.without],
+        "without": [_without(one, called) for one in explanation.without],
     }
 
 
@@ -36,21 +37,23 @@ def _neighbour(reason: NeighbourReason) -> WhyNeighbour:
     }
 
 
-def _rating(reason: RatingReason, title_of: Titles) -> WhyRating:
+def _rating(reason: RatingReason, called: Called) -> WhyRating:
+    item_id, title = called(reason.item)
     found: WhyRating = {
-        "item_id": reason.item,
+        "item_id": item_id,
         "rating": reason.rating,
         "neighbours": reason.neighbours,
         "contribution": reason.units / UNITS,
     }
-    if (title := title_of(reason.item)) is not None:
+    if title is not None:
         found["title"] = title
     return found
 
 
-def _without(one: Without, title_of: Titles) -> WithoutRating:
-    found: WithoutRating = {"item_id": one.item, "place": one.place}
-    if (title := title_of(one.item)) is not None:
+def _without(one: Without, called: Called) -> WithoutRating:
+    item_id, title = called(one.item)
+    found: WithoutRating = {"item_id": item_id, "place": one.place}
+    if title is not None:
         found["title"] = title
     return found
 

@@ -11,6 +11,7 @@
 """
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import structlog
@@ -18,11 +19,13 @@ import structlog
 from consumers.app import AcceptedGaps, check_cluster, replaying_handler
 from consumers.cluster import Topic
 from consumers.existing_store import all_states
+from consumers.item_ids import ItemIds
 from consumers.rebuild_comparison import Comparison, Reached, compare_with_serving, compare_with_topics
 from consumers.rebuild_feed import RebuildFeed, Targets
 from consumers.rebuild_filling import Bars, Filling
 from consumers.settings import Settings
 from consumers.settings_mapping import history_limits, ranking_rules, store_settings
+from consumers.store_opening import open_item_ids
 from consumers.stores.generations import Generation, Generations, Lineage, fingerprint, later_name, visitor
 from consumers.stores.stored_points import PointStore
 from recommender.store import StoreBusyError, StoreError
@@ -78,15 +81,24 @@ class Rebuild:
         self._refuse_moved_users(topics)
         made = self._prepared(topics)
         wanted = replace(store_settings(self._settings), epoch=made.epoch)
-        with RebuildFeed(self._settings, topics) as feed:
+        with RebuildFeed(self._settings, topics) as feed, closing(self._item_ids()) as items:
             store = self._place.open(made.name, wanted)
             try:
                 store.remember_partitions({name: topics[name].partitions for name in self._topics()})
-                outcome, targets = self._filled(store, feed, made)
+                outcome, targets = self._filled(store, items, feed, made)
             finally:
                 # The worker that starts after the switch must find the store free.
                 store.close()
             return self._switched(outcome, feed, targets)
+
+    def _item_ids(self) -> ItemIds:
+        try:
+            return open_item_ids(self._settings)
+        except StoreBusyError as error:
+            raise StoreBusyError(
+                f"{error}. Where item ids are text a rebuild registers items, too: on Qdrant Edge the worker has to be "
+                "stopped for it; on a Qdrant server workers go on"
+            ) from error
 
     def _topics(self) -> list[str]:
         return [*self._settings.input_topics, self._settings.recommendations_topic]
@@ -112,19 +124,21 @@ class Rebuild:
                 self._place.drop(other)
         return Generation(name, epoch)
 
-    def _filled(self, store: PointStore, feed: RebuildFeed, made: Generation) -> tuple[Outcome, Targets]:
-        filling = Filling(store, feed, replaying_handler(self._settings, store), self._settings.limits)
+    def _filled(
+        self, store: PointStore, items: ItemIds, feed: RebuildFeed, made: Generation
+    ) -> tuple[Outcome, Targets]:
+        filling = Filling(store, feed, replaying_handler(self._settings, store, items), self._settings.limits)
         gaps = filling.begin(self._wishes.accepted_gaps, self._vanishing)
         log.info("the new store is being filled", store=self._place.place(made.name), epoch=made.epoch)
         targets = filling.catch_up(self._bars)
         filling.seal()
         committed = {feed.source(key): offset for key, offset in targets.offsets.items()}
-        comparison = self._compared(store, Reached(filling.applied(), committed, gaps))
+        comparison = self._compared(store, items, Reached(filling.applied(), committed, gaps))
         targets = filling.catch_up(self._bars)
         filling.seal()
         return Outcome(made, self._before.current, filling.events, switched=False, comparison=comparison), targets
 
-    def _compared(self, store: PointStore, reached: Reached) -> Comparison:
+    def _compared(self, store: PointStore, items: ItemIds, reached: Reached) -> Comparison:
         serving = self._visited()
         if serving is not None:
             try:
@@ -135,7 +149,7 @@ class Rebuild:
             finally:
                 serving.close()
         with self._bars("comparing with the topics") as report:
-            return compare_with_topics(self._settings, store, reached, report)
+            return compare_with_topics(self._settings, store, items, reached, report)
 
     def _vanishing(self, lows: Mapping[str, int]) -> int | None:
         serving = self._visited()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from consumers.existing_store import PAGE_USERS
+from consumers.item_ids import ItemIds
 from consumers.judgement import Bounds, Making
 from consumers.settings import Settings
 from consumers.settings_mapping import history_limits, ranking_rules
@@ -91,11 +92,13 @@ class _EventsApplied(TopicEvents):
         self.bounds = Bounds({}, self.reached)
 
 
-def compare_with_topics(settings: Settings, rebuilt: PointStore, reached: Reached, report: Report) -> Comparison:
+def compare_with_topics(
+    settings: Settings, rebuilt: PointStore, items: ItemIds, reached: Reached, report: Report
+) -> Comparison:
     """Compare the rebuilt store with the events themselves, by the code of `tastestream verify`."""
     check = StateCheck(
         rebuilt,
-        _EventsApplied(settings, reached=reached.applied),
+        _EventsApplied(settings, items, reached=reached.applied),
         Making(history_limits(settings), ranking_rules(settings).value),
     )
     found = check.run(Selection(users_max=TOPIC_CHECK_USERS_MAX), report)

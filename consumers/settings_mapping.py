@@ -50,6 +50,11 @@ def rating_scale(settings: Settings) -> Scale:
     return Scale(settings.catalogue.scale_min, settings.catalogue.scale_max)
 
 
+def has_text_ids(settings: Settings) -> bool:
+    """Whether the catalogue's item ids are text."""
+    return settings.catalogue.item_ids == "string"
+
+
 def wire_rules(settings: Settings) -> WireRules:
     """What this deployment accepts."""
     catalogue = settings.catalogue

@@ -126,6 +126,8 @@ class LimitSettings(Section):
     """Memory for the histories of neighbours."""
     catalogue_max_items: Annotated[int, Field(ge=1, le=100_000_000)] = 500_000
     """Items of the catalogue that a worker keeps in memory, removed ones included; further ones have no titles."""
+    item_ids_cache_max_items: Annotated[int, Field(ge=1, le=100_000_000)] = 100_000
+    """Item ids that are text kept in memory with their dimensions, about 300 bytes each; others are read again."""
     catalogue_load_timeout_s: Annotated[float, Field(ge=0.1, le=3_600)] = 60
     """How long a worker reads the catalogue before it goes on with what it has; the rest follows between batches."""
     scan_slice_users: Annotated[int, Field(ge=1, le=100_000)] = 500

@@ -6,17 +6,18 @@ is what the worker makes a dead letter of.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, Message
 from confluent_kafka.admin import AdminClient
 
+from consumers.item_ids import Dimensions, ItemIds, dimension_of, item_of
 from consumers.judgement import Bounds
 from consumers.logs import KAFKA_LOG
 from consumers.offsets import Offsets, Patience
 from consumers.settings import Settings
 from consumers.settings_mapping import wire_rules
-from consumers.settings_sources import SettingsError
 from consumers.topic_reader import TopicReader
 from producers.replay import ReplayPlan
 from producers.tables import DatasetError, Ratings
@@ -28,6 +29,8 @@ from schemas.reasons import MalformedRecordError
 
 Progress = Callable[[int, int], None]
 PROGRESS_EVERY_RECORDS = 1_000
+LOOKED_UP_RECORDS = 1_000
+"""Records whose items are looked up at once."""
 FILE_SOURCE = "file"
 """The source of events that came from no topic; its offsets are their places in the file's order, from 0."""
 
@@ -57,22 +60,15 @@ class Events(Protocol):
 
 @dataclass(slots=True)
 class TopicEvents:
-    """The events of the input topics, as any read_committed reader sees them.
-
-    Raises:
-        SettingsError: the catalogue's item ids are strings, whose dimensions only a store knows.
-    """
+    """The events of the input topics, as any read_committed reader sees them."""
 
     settings: Settings
+    items: ItemIds
     bounds: Bounds = field(default_factory=lambda: Bounds({}, {}), init=False)
     has_offsets: bool = field(default=True, init=False)
     records: int = field(default=0, init=False)
     malformed: int = field(default=0, init=False)
     _ids: dict[str, str] = field(default_factory=dict, init=False)
-
-    def __post_init__(self) -> None:
-        if self.settings.catalogue.item_ids != "integer":
-            raise SettingsError(["catalogue.item_ids: states can be rebuilt for integer item ids alone"])
 
     def begin(self, made_for: StoreSettings) -> None:
         """See `Events.begin`; the committed offsets are the group's.
@@ -103,22 +99,17 @@ class TopicEvents:
         Raises:
             ClusterError: the brokers do not answer in time.
         """
-        rules, decode = wire_rules(self.settings), decoder_for("json")
         self.records = self.malformed = 0
         kafka = self.settings.kafka
         with TopicReader(kafka.consumer_config(), self.settings.input_topics, kafka.request_timeout_s) as reader:
             marks = reader.watermarks()
             total = sum(high - low for low, high in marks.values())
-            for message in reader.up_to({key: high for key, (_, high) in marks.items()}):
-                self.records += 1
-                if self.records % PROGRESS_EVERY_RECORDS == 0:
-                    report(self.records, total)
-                try:
-                    decoded = decode(_raw(message), rules)
-                except MalformedRecordError:
-                    self.malformed += 1
-                    continue
-                yield self._update(message, decoded)
+            messages = reader.up_to({key: high for key, (_, high) in marks.items()})
+            valid = self._valid(messages, lambda records: report(records, total))
+            while rows := list(islice(valid, LOOKED_UP_RECORDS)):
+                dimensions = self.items.expected(one for _, decoded in rows for one in item_of(decoded.event))
+                for message, decoded in rows:
+                    yield self._update(message, decoded, dimensions)
             # Asked again: what retention took away meanwhile was not read.
             lows = {self._source(*key): low for key, (low, _) in reader.watermarks().items()}
         self.bounds = Bounds(lows, self.bounds.committed)
@@ -129,12 +120,23 @@ class TopicEvents:
         names = {known: name for name, known in self._ids.items()}
         return f"{names.get(topic_id, topic_id)} [{partition}]"
 
-    def _update(self, message: Message, decoded: Decoded) -> Update:
+    def _valid(self, messages: Iterator[Message], report: Callable[[int], None]) -> Iterator[tuple[Message, Decoded]]:
+        rules, decode = wire_rules(self.settings), decoder_for("json")
+        for message in messages:
+            self.records += 1
+            if self.records % PROGRESS_EVERY_RECORDS == 0:
+                report(self.records)
+            try:
+                yield message, decode(_raw(message), rules)
+            except MalformedRecordError:
+                self.malformed += 1
+
+    def _update(self, message: Message, decoded: Decoded, dimensions: Dimensions) -> Update:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         assert topic is not None  # noqa: S101  # only messages without a place have none, and those are errors
         assert partition is not None  # noqa: S101  # as above
         assert offset is not None  # noqa: S101  # as above
-        return Update(self._source(topic, partition), offset, decoded.event.user_id, change_of(decoded))
+        return Update(self._source(topic, partition), offset, decoded.event.user_id, change_of(decoded, dimensions))
 
     def _source(self, topic: str, partition: int) -> str:
         return f"{self._ids[topic]}:{partition}"
@@ -142,13 +144,10 @@ class TopicEvents:
 
 @dataclass(slots=True)
 class FileEvents:
-    """The events that `tastestream replay` sends of a data set, all of which must be in the store.
-
-    Raises:
-        DatasetError: an item id is no integer.
-    """
+    """The events that `tastestream replay` sends of a data set, all of which must be in the store."""
 
     plan: ReplayPlan
+    items: ItemIds
     bounds: Bounds = field(init=False)
     has_offsets: bool = field(default=False, init=False)
     records: int = field(default=0, init=False)
@@ -168,32 +167,38 @@ class FileEvents:
         self.records = self.bounds.committed[FILE_SOURCE]
         for place, profile in enumerate(self._profiles):
             yield Update(FILE_SOURCE, place, profile.user_id, SetAttributes(profile.attributes))
+        dimensions = self._dimensions()
         for place, (user, item, rating, at_ms) in enumerate(self._ratings.rows(), len(self._profiles)):
-            if not isinstance(item, int):
-                name = self.plan.dataset.name
-                raise DatasetError(f"the item id {item!r} is no integer: its dimension is not known", name)
-            yield Update(FILE_SOURCE, place, str(user), Rate(item, float(rating), at_ms))
+            change = Rate(dimension_of(item, dimensions), float(rating), at_ms)
+            yield Update(FILE_SOURCE, place, str(user), change)
             if place % PROGRESS_EVERY_RECORDS == 0:
                 report(place, self.records)
+
+    def _dimensions(self) -> Dimensions:
+        given, kind = set(self._ratings.item.tolist()), str if self.items.registry is not None else int
+        if wrong := [item for item in given if not isinstance(item, kind)]:
+            raise DatasetError(
+                f"the item id {wrong[0]!r} is none of this catalogue's (catalogue.item_ids)", self.plan.dataset.name
+            )
+        return self.items.expected(given)
 
     def named(self, _source: str) -> str:
         """See `Events.named`."""
         return self.plan.dataset.name
 
 
-def change_of(decoded: Decoded) -> Change:
+def change_of(decoded: Decoded, dimensions: Dimensions) -> Change:
     """What a valid event changes of its user."""
     event: Event = decoded.event
     match event:
-        case Rated(item_id=int() as item, rating=rating):
-            return Rate(item, rating, decoded.at_ms)
-        case Retracted(item_id=int() as item):
-            return Retract(item, decoded.at_ms)
+        case Rated(item_id=item, rating=rating):
+            return Rate(dimension_of(item, dimensions), rating, decoded.at_ms)
+        case Retracted(item_id=item):
+            return Retract(dimension_of(item, dimensions), decoded.at_ms)
         case ProfileChanged(attributes=attributes):
             return SetAttributes(attributes)
         case Forgotten():
             return Forget()
-    raise TypeError(f"an event of a catalogue with integer item ids has no other form: {event.type}")
 
 
 def _raw(message: Message) -> RawRecord:

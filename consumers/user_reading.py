@@ -1,9 +1,11 @@
 """One user's state, from the store where it can be read, else from the input topics by the same fold."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from consumers.existing_store import open_existing_store, store_place
+from consumers.existing_store import store_place, visited_store
 from consumers.input_topics import folded_user
+from consumers.item_ids import ItemId, ItemIds, private_ids
 from consumers.settings import Settings
 from recommender.profile import NEW_USER, UserState
 from recommender.store import StoreBusyError
@@ -11,9 +13,10 @@ from recommender.store import StoreBusyError
 
 @dataclass(frozen=True, slots=True)
 class UserReading:
-    """A state, and the sentence that says where it was read."""
+    """A state, the ids of its history's items by dimension, and the sentence that says where it was read."""
 
     state: UserState
+    items: Mapping[int, ItemId]
     from_store: bool
     place: str
 
@@ -26,18 +29,22 @@ def read_user(settings: Settings, user_id: str) -> UserReading:
         ClusterError: the input topics were asked, and the brokers do not answer.
     """
     try:
-        store = open_existing_store(settings)
+        with visited_store(settings) as visited:
+            if visited is not None:
+                state = visited.store.read([user_id], []).states.get(user_id, NEW_USER)
+                items = _items(state, visited.items)
+                return UserReading(state, items, from_store=True, place=f"the store at {store_place(settings)}")
     except StoreBusyError:
         return _from_topics(settings, user_id, "a running worker holds the store")
-    if store is None:
-        return _from_topics(settings, user_id, f"there is no store yet at {store_place(settings)}")
-    try:
-        state = store.read([user_id], []).states.get(user_id, NEW_USER)
-    finally:
-        store.close()
-    return UserReading(state, from_store=True, place=f"the store at {store_place(settings)}")
+    return _from_topics(settings, user_id, f"there is no store yet at {store_place(settings)}")
 
 
 def _from_topics(settings: Settings, user_id: str, why: str) -> UserReading:
-    topics = ", ".join(settings.input_topics)
-    return UserReading(folded_user(settings, user_id), from_store=False, place=f"the events of {topics} ({why})")
+    topics, items = ", ".join(settings.input_topics), private_ids(settings.catalogue.item_ids)
+    state = folded_user(settings, user_id, items)
+    return UserReading(state, _items(state, items), from_store=False, place=f"the events of {topics} ({why})")
+
+
+def _items(state: UserState, items: ItemIds) -> Mapping[int, ItemId]:
+    dimensions = state.history.items.tolist()
+    return dict(zip(dimensions, items.named(dimensions), strict=True))

@@ -6,8 +6,10 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
+
+import numpy as np
 
 from producers.tables import SHUFFLE_SEED, Dataset, Ratings, time_order
 from schemas.events import Event, ProfileChanged, Rated
@@ -52,6 +54,8 @@ class Pace:
 class ReplayPlan:
     """What to send: the first `events` ratings (all: None), before them their users' attributes where there are any.
 
+    `text_ids`: item ids go out as text, also those that are integers in the data set.
+
     Raises:
         ValueError: a number of events below 1.
     """
@@ -62,6 +66,7 @@ class ReplayPlan:
     seed: int = SHUFFLE_SEED
     profiles: bool = True
     progress_every: int = PROGRESS_EVERY
+    text_ids: bool = False
 
     def __post_init__(self) -> None:
         if (self.events is not None and self.events < 1) or self.progress_every < 1:
@@ -69,7 +74,10 @@ class ReplayPlan:
 
     def ratings(self) -> Ratings:
         """The ratings to send, in their order."""
-        return time_order(self.dataset.ratings, self.seed).take(slice(self.events))
+        ratings = time_order(self.dataset.ratings, self.seed).take(slice(self.events))
+        if not self.text_ids:
+            return ratings
+        return replace(ratings, item=np.array([str(item) for item in ratings.item.tolist()], object))
 
     def profile_events(self, ratings: Ratings) -> list[ProfileChanged]:
         """The attributes of the users of these ratings, in the data set's order of users."""

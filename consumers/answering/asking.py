@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from consumers.answering.item_names import ItemNames
 from consumers.answering.likes import LikeReader
 from recommender.content import content_vector
 from recommender.filters import Between, Condition, OneOf, UserFilter
@@ -28,7 +27,7 @@ class Asked:
     question: Question
     rules: RankingRules
     asker: Asker
-    unknown: tuple[int, ...] = ()
+    unknown: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +62,19 @@ class Asking:
         return self._about_somebody(wanted, states)
 
     def _about_item(self, wanted: wire.SimilarItems) -> AskedItem:
-        (item,) = ItemNames(self.likes.catalogue).dimensions([wanted])
-        known = self.likes.catalogue.get(item)
+        (item,) = self.likes.names.dimensions([wanted])
+        known, name = self.likes.names.catalogue.get(item), wanted.name[1]
         is_rated = bool(self.likes.are_rated(np.array([item], np.uint32))[0])
         if known is None and not is_rated:
-            raise RequestError("unknown_items", f"nobody knows the item {item}")
+            raise RequestError("unknown_items", f"nobody knows the item {name!s}")
         if wanted.by == "content" and (known is None or content_vector(known) is None):
             raise RequestError(
-                "no_traits", f"no genres, tags or year are known of the item {item}: ask for what is similar by ratings"
+                "no_traits",
+                f"no genres, tags or year are known of the item {name!s}: ask for what is similar by ratings",
             )
         if wanted.by == "ratings" and not is_rated:
             raise RequestError(
-                "no_ratings", f"nobody has rated the item {item} yet: ask for what is similar by content"
+                "no_ratings", f"nobody has rated the item {name!s} yet: ask for what is similar by content"
             )
         return AskedItem(wanted, item)
 
@@ -110,14 +110,12 @@ class Asking:
         return user_filter(wanted.neighbours) or self.rules.filters.of(attributes, self.newest_ms())
 
     def _item_filter(self, conditions: ItemConditions) -> ItemFilter | None:
-        named = (*conditions.include, *conditions.exclude)
-        if texts := [item for item in named if isinstance(item, str)]:
-            raise RequestError("bad_item_id", f"this catalogue's item ids are integers, and {texts[0][:64]!r} is text")
+        include, exclude = (self.likes.names.of_ids(named) for named in (conditions.include, conditions.exclude))
         try:
-            wanted = ItemFilter(**conditions.model_dump())
+            wanted = ItemFilter(**conditions.model_dump() | {"include": include, "exclude": exclude})
         except ValueError as error:
             raise RequestError("bad_filter", str(error)) from None
-        if missing := wanted.unknown(self.likes.catalogue):
+        if missing := wanted.unknown(self.likes.names.catalogue):
             raise RequestError("unknown_label", "; ".join(missing))
         return None if wanted == ItemFilter() else wanted
 

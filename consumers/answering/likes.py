@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumers.answering.item_names import ItemNames, listed
-from recommender.catalogue import Catalogue
+from consumers.item_ids import ItemId
 from recommender.profile import History, Items
 from recommender.rules import RankingRules
 from recommender.vector import ValueRule
@@ -27,14 +27,14 @@ class Liked:
 
     history: History
     rules: RankingRules
-    unknown: tuple[int, ...] = ()
+    unknown: tuple[ItemId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LikeReader:
     """Resolves what likes name; `are_rated` tells of dimensions which of them anybody has rated."""
 
-    catalogue: Catalogue
+    names: ItemNames
     scale: Scale
     are_rated: Callable[[Items], NDArray[np.bool_]]
 
@@ -46,21 +46,25 @@ class LikeReader:
         """
         resolved = self._resolved(likes)
         named = np.array(list(resolved), np.uint32)
-        known = self.are_rated(named) | np.array([self.catalogue.get(item) is not None for item in resolved])
+        known = self.are_rated(named) | np.array([self.names.catalogue.get(item) is not None for item in resolved])
         if not known.any():
-            raise RequestError("unknown_items", f"nobody knows any of these items: {listed(list(resolved))}")
+            names = [like.name[1] for like in resolved.values()]
+            raise RequestError("unknown_items", f"nobody knows any of these items: {listed(names)}")
+        # Who is found by a title or a link is known.
+        unknown = [like.name[1] for like, is_known in zip(resolved.values(), known, strict=True) if not is_known]
         left = [like for like, is_known in zip(resolved.values(), known, strict=True) if is_known]
         ratings = np.array([self._rating(like, rules.value) for like in left], np.float64)
         history = History(named[known], ratings, np.zeros(len(left), np.int64))
         asking = replace(rules, value=self._measured(left, rules.value), query_events=0, query_half_life=0.0)
-        return Liked(history, asking, tuple(named[~known].tolist()))
+        return Liked(history, asking, tuple(unknown))
 
     def _resolved(self, likes: Sequence[Like]) -> dict[int, Like]:
         """The likes by the dimension they name."""
         resolved: dict[int, Like] = {}
-        for like, item in zip(likes, ItemNames(self.catalogue).dimensions(likes), strict=True):
+        for like, item in zip(likes, self.names.dimensions(likes), strict=True):
             if item in resolved:
-                raise RequestError("contradiction", f"the item {item} is named twice")
+                twice = item if self.names.items.registry is None else like.name[1]
+                raise RequestError("contradiction", f"the item {twice} is named twice")
             resolved[item] = like
         return resolved
 

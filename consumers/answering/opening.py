@@ -13,6 +13,7 @@ from consumers.answering.answers import AnswerRules, Answers
 from consumers.answering.asking import Asking
 from consumers.answering.desk import Desk, DeskParts
 from consumers.answering.findings import Findings
+from consumers.answering.item_names import ItemNames
 from consumers.answering.likes import LikeReader
 from consumers.answering.reply_address import Addresses, Destination
 from consumers.answering.request_source import RequestSource, RequestSourceOptions
@@ -118,7 +119,8 @@ def open_desk(
 def _answer_rules(settings: Settings, topics: Mapping[str, Topic], shared: Workplace) -> AnswerRules:
     _, replies = settings.request_topics
     options = settings.requests
-    likes = LikeReader(shared.catalogue, rating_scale(settings), shared.recommender.are_rated)
+    names = ItemNames(shared.catalogue, shared.lists.item_ids)
+    likes = LikeReader(names, rating_scale(settings), shared.recommender.are_rated)
     near = UserWriter(shared.store, options.allow_user_ids, frozenset(options.shown_attributes))
     destinations = {name: _destination(topics[name], options.reply_max_bytes) for name in topics}
     return AnswerRules(

@@ -57,7 +57,7 @@ class AnswerWriter:
         }
 
     def _known(self, item: int) -> KnownItem:
-        known: KnownItem = {"item_id": item}
+        known: KnownItem = {"item_id": self.lists.item_ids.name(item)}
         if (title := self.lists.title(item)) is not None:
             known["title"] = title
         if genres := self.lists.genres(item):

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 
 from consumers.cards.reasons import Reasons, reasons_of
-from recommender.catalogue import Catalogue, CatalogueItem
+from consumers.catalogue_reading import NamedCatalogue
+from recommender.catalogue import CatalogueItem
 from schemas.recommendations import ListItem, RecommendationList
 
 UNKNOWN_TITLE = "Unknown Title"
@@ -29,9 +30,9 @@ class Card:
     reasons: Reasons | None = None
 
 
-def cards_of(value: RecommendationList, catalogue: Catalogue) -> list[Card]:
+def cards_of(value: RecommendationList, catalogue: NamedCatalogue) -> list[Card]:
     """The cards of a list, in its order, without the items that the catalogue has removed since."""
-    removed = frozenset(catalogue.removed.tolist())
+    removed = frozenset(catalogue.removed())
     placed = enumerate(value["items"], 1)
     return [_card(place, item, catalogue) for place, item in placed if item["item_id"] not in removed]
 
@@ -42,9 +43,9 @@ def imdb_id(link: str) -> str | None:
     return None if found is None else f"tt{int(found[1]):0{_IMDB_DIGITS}}"
 
 
-def _card(place: int, item: ListItem, catalogue: Catalogue) -> Card:
+def _card(place: int, item: ListItem, catalogue: NamedCatalogue) -> Card:
     item_id = item["item_id"]
-    known = (catalogue.get(item_id) if isinstance(item_id, int) else None) or _NOTHING
+    known = catalogue.get(item_id) or _NOTHING
     return Card(
         place,
         _without_year(known.title or item.get("title") or UNKNOWN_TITLE, known.year),

@@ -10,14 +10,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from consumers.catalogue_reading import item_producer, read_catalogue
+from consumers.catalogue_reading import NamedCatalogue, item_producer, read_catalogue
 from consumers.commands.context import Json, console, print_json, progress_bar, refuse, settings_of
+from consumers.item_ids import ItemId
 from consumers.named_datasets import BUNDLED
 from consumers.settings import Settings
 from producers.item_files import read_bundled_items, read_items
 from producers.items import ItemProducer
 from producers.tables import DatasetError
-from recommender.catalogue import Catalogue, CatalogueItem
+from recommender.catalogue import CatalogueItem
 from recommender.item_filters import ItemFilter
 from schemas.items import Item
 
@@ -69,16 +70,17 @@ def list_command(  # a command's options are its parameters
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--year-from / --year-to") from error
     catalogue = read_catalogue(settings_of(context))
-    if unknown := asked.unknown(catalogue):
+    known = catalogue.known
+    if unknown := asked.unknown(known):
         refuse("; ".join(unknown))
-    items = np.array(sorted(catalogue.items), np.uint32)
-    found = items[asked.allowed(catalogue, items)].tolist()
+    items = np.array(sorted(known.items), np.uint32)
+    found = catalogue.sorted_ids(items[asked.allowed(known, items)].tolist())
     if json:
-        documents = [_document(item, catalogue.items[item]) for item in found[:top]]
-        print_json({"items": documents, "found": len(found), "removed": catalogue.removed.tolist()})
+        documents = [_document(item_id, item) for item_id, item in catalogue.described(found[:top])]
+        print_json({"items": documents, "found": len(found), "removed": catalogue.removed()})
         return
-    console.print(_table(catalogue, found[:top]))
-    _say(f"\n{len(found):,} of {len(catalogue.items):,} items; {len(catalogue.removed):,} were removed")
+    console.print(_table(catalogue.described(found[:top])))
+    _say(f"\n{len(found):,} of {len(known.items):,} items; {len(known.removed):,} were removed")
 
 
 @app.command("show")
@@ -95,11 +97,12 @@ def show_command(
     found = _linked(catalogue, link) if link is not None else _named(catalogue, item or "")
     if not found:
         refuse(_why_nothing(catalogue, link or item or ""))
+    described = catalogue.described(found)
     if json:
-        print_json([_document(number, catalogue.items[number]) for number in found])
+        print_json([_document(item_id, known) for item_id, known in described])
         return
-    for number in found:
-        _say("\n".join(_lines(number, catalogue.items[number])))
+    for item_id, known in described:
+        _say("\n".join(_lines(item_id, known)))
 
 
 @app.command("remove")
@@ -139,28 +142,29 @@ def _id(settings: Settings, text: str) -> int | str:
     return int(text) if settings.catalogue.item_ids == "integer" and text.isdecimal() else text
 
 
-def _named(catalogue: Catalogue, name: str) -> list[int]:
-    if name.isdecimal() and int(name) in catalogue.items:
-        return [int(name)]
-    return catalogue.titled(name)
+def _named(catalogue: NamedCatalogue, name: str) -> list[ItemId]:
+    item_id = catalogue.id_of(name)
+    if catalogue.get(item_id) is not None:
+        return [item_id]
+    return catalogue.sorted_ids(catalogue.known.titled(name))
 
 
-def _linked(catalogue: Catalogue, link: str) -> list[int]:
+def _linked(catalogue: NamedCatalogue, link: str) -> list[ItemId]:
     kind, colon, identity = link.partition(":")
     if not colon:
         raise typer.BadParameter(f"{link!r} is no KIND:ID, such as imdb:tt0111161", param_hint="--link")
-    return catalogue.linked(kind, identity)
+    return catalogue.sorted_ids(catalogue.known.linked(kind, identity))
 
 
-def _why_nothing(catalogue: Catalogue, name: str) -> str:
-    if name.isdecimal() and int(name) in catalogue.removed.tolist():
+def _why_nothing(catalogue: NamedCatalogue, name: str) -> str:
+    if catalogue.id_of(name) in catalogue.removed():
         return f"item {name} was removed from the catalogue"
-    return f"the catalogue of {len(catalogue.items):,} items has no {name!r}"
+    return f"the catalogue of {len(catalogue.known.items):,} items has no {name!r}"
 
 
-def _document(number: int, known: CatalogueItem) -> dict[str, Any]:
+def _document(item_id: ItemId, known: CatalogueItem) -> dict[str, Any]:
     return {
-        "item_id": number,
+        "item_id": item_id,
         "title": known.title,
         "genres": known.genres,
         "tags": known.tags,
@@ -169,7 +173,7 @@ def _document(number: int, known: CatalogueItem) -> dict[str, Any]:
     }
 
 
-def _lines(number: int, known: CatalogueItem) -> list[str]:
+def _lines(item_id: ItemId, known: CatalogueItem) -> list[str]:
     rows = {
         "genres": ", ".join(known.genres),
         "tags": ", ".join(known.tags),
@@ -177,18 +181,17 @@ def _lines(number: int, known: CatalogueItem) -> list[str]:
         "links": ", ".join(f"{kind} {identity}" for kind, identity in known.links.items()),
     }
     return [
-        f"item {number}: {known.title or 'no title'}",
+        f"item {item_id}: {known.title or 'no title'}",
         *(f"  {name}: {value or 'none'}" for name, value in rows.items()),
     ]
 
 
-def _table(catalogue: Catalogue, items: Iterable[int]) -> Table:
+def _table(items: Iterable[tuple[ItemId, CatalogueItem]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("item", "title", "year", "genres"):
         table.add_column(column)
-    for number in items:
-        known = catalogue.items[number]
-        table.add_row(str(number), Text(known.title or ""), str(known.year or ""), Text(" ".join(known.genres)))
+    for item_id, known in items:
+        table.add_row(Text(str(item_id)), Text(known.title or ""), str(known.year or ""), Text(" ".join(known.genres)))
     return table
 
 

@@ -10,7 +10,8 @@ import typer
 
 from consumers.commands.context import settings_of
 from consumers.commands.presentation import entries
-from consumers.existing_store import all_states, open_existing_store, store_place
+from consumers.existing_store import all_states, store_place, visited_store
+from consumers.item_ids import INTEGER_IDS, ItemIds
 from recommender.profile import UserState, mean_rating
 from recommender.store import StoreError
 
@@ -27,43 +28,41 @@ def dump_command(
     text. Of a forgotten user nothing is left but the number of events.
     """
     settings = settings_of(context)
-    store = open_existing_store(settings)
-    if store is None:
-        raise StoreError(f"there is no store yet at {store_place(settings)}: `tastestream run` makes it")
-    try:
-        _write(all_states(store), out)
-    finally:
-        store.close()
+    with visited_store(settings) as visited:
+        if visited is None:
+            raise StoreError(f"there is no store yet at {store_place(settings)}: `tastestream run` makes it")
+        _write((dumped(state, visited.items) for state in all_states(visited.store)), out)
 
 
-def dumped(state: UserState) -> dict[str, Any]:
+def dumped(state: UserState, items: ItemIds = INTEGER_IDS) -> dict[str, Any]:
     """A user's line."""
     if state.user_id is None:
         return {"forgotten": True, "count": state.count}
+    dimensions, *columns = zip(*entries(state.history), strict=True) if len(state.history) else ((), (), ())
     return {
         "user_id": state.user_id,
         "num_ratings": len(state.history.rated()),
         "avg_rating": mean_rating(state.history),
         "count": state.count,
-        "items": entries(state.history),
-        "seen": state.seen.tolist(),
+        "items": list(zip(items.named(dimensions), *columns, strict=True)),
+        "seen": items.named(state.seen.tolist()),
         "attributes": dict(state.attributes),
         "offsets": dict(state.offsets),
         "tag": str(state.tag),
     }
 
 
-def _write(states: Iterable[UserState], out: Path | None) -> None:
+def _write(lines: Iterable[dict[str, Any]], out: Path | None) -> None:
     if out is None:
-        _write_lines(states, sys.stdout.buffer)
+        _write_lines(lines, sys.stdout.buffer)
         return
     try:
         with out.open("wb") as file:
-            _write_lines(states, file)
+            _write_lines(lines, file)
     except OSError as error:
         raise typer.BadParameter(f"{out} cannot be written: {error.strerror}", param_hint="--out") from error
 
 
-def _write_lines(states: Iterable[UserState], file: BinaryIO) -> None:
-    file.writelines(orjson.dumps(dumped(state), option=orjson.OPT_APPEND_NEWLINE) for state in states)
+def _write_lines(lines: Iterable[dict[str, Any]], file: BinaryIO) -> None:
+    file.writelines(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
     file.flush()

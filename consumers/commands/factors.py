@@ -1,6 +1,7 @@
 """`tastestream factors`: item factors from what stands in the topics, or in a data set."""
 
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -8,11 +9,13 @@ import typer
 
 from consumers.app import check_cluster
 from consumers.commands.context import Json, console, print_json, progress_bar, settings_of
+from consumers.existing_store import existing_item_ids
 from consumers.factor_files import write_factors
 from consumers.factor_training import document, trained_factors
+from consumers.item_ids import ItemIds
 from consumers.named_datasets import HELP, named_dataset
 from consumers.settings import Settings
-from consumers.settings_mapping import history_limits, ranking_rules, rating_scale
+from consumers.settings_mapping import has_text_ids, history_limits, ranking_rules, rating_scale, store_settings
 from consumers.topic_states import Events, FileEvents, TopicEvents
 from producers.replay import ReplayPlan
 from recommender.factors import DIMENSIONS
@@ -29,9 +32,14 @@ def train_command(
     dimensions: Annotated[int, typer.Option("--dimensions", min=1, max=512, help="Factors of an item.")] = DIMENSIONS,
     json: Json = False,
 ) -> None:
-    """Make factors of every rating that stands in the topics; reads only, beside workers that run."""
+    """Make factors of every rating that stands in the topics; reads only, beside workers that run.
+
+    Where item ids are text and the store is Qdrant Edge, the worker has to be stopped: it holds their registry.
+    """
     settings = settings_of(context)
-    factors = trained_factors(_histories(settings, _events(settings, file)), ranking_rules(settings).value, dimensions)
+    with closing(existing_item_ids(settings)) as items:
+        histories = _histories(settings, _events(settings, file, items))
+    factors = trained_factors(histories, ranking_rules(settings).value, dimensions)
     write_factors(factors, out)
     if json:
         print_json(document(factors) | {"file": str(out)})
@@ -43,16 +51,18 @@ def train_command(
         )
 
 
-def _events(settings: Settings, file: str | None) -> Events:
+def _events(settings: Settings, file: str | None, items: ItemIds) -> Events:
     if file is not None:
-        return FileEvents(ReplayPlan(named_dataset(file, rating_scale(settings))))
+        dataset = named_dataset(file, rating_scale(settings))
+        return FileEvents(ReplayPlan(dataset, text_ids=has_text_ids(settings)), items)
     check_cluster(settings)
-    return TopicEvents(settings)
+    return TopicEvents(settings, items)
 
 
 def _histories(settings: Settings, events: Events) -> list[History]:
     limits: HistoryLimits = history_limits(settings)
     updates: defaultdict[str, list[Update]] = defaultdict(list)
+    events.begin(store_settings(settings))
     with progress_bar("reading ratings") as report:
         for update in events.updates(report):
             updates[update.user_id].append(update)

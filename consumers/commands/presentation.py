@@ -6,8 +6,10 @@ from itertools import islice
 from rich.table import Table
 from rich.text import Text
 
+from consumers.catalogue_reading import NamedCatalogue
+from consumers.item_ids import ItemId
 from consumers.reason_text import reason_lines
-from recommender.catalogue import Catalogue
+from consumers.user_reading import UserReading
 from recommender.profile import History
 from schemas.recommendations import ListItem, RecommendationList
 from schemas.replies import KnownItem, SimilarItem
@@ -29,7 +31,7 @@ def item_title(item: ListItem | KnownItem) -> str:
     return item.get("title", f"item {item['item_id']}")
 
 
-def known_title(catalogue: Catalogue, item: int) -> str:
+def known_title(catalogue: NamedCatalogue, item: ItemId) -> str:
     """What an item is called: by the catalogue, else by its id."""
     known = catalogue.get(item)
     return f"item {item}" if known is None or known.title is None else known.title
@@ -72,22 +74,22 @@ def similar_items_table(items: Sequence[SimilarItem]) -> Table:
     return table
 
 
-def history_table(history: History, catalogue: Catalogue, limit: int) -> Table:
-    """The newest entries of a history: when, rating, title; a retraction has no rating."""
+def history_table(reading: UserReading, catalogue: NamedCatalogue, limit: int) -> Table:
+    """The newest entries of a user's history: when, rating, title; a retraction has no rating."""
     table = _table("rated at", "rating", "title")
-    for item, rating, at_ms in islice(newest_first(history), limit):
+    for item, rating, at_ms in islice(newest_first(reading.state.history), limit):
         shown = "retracted" if rating is None else f"{rating:g}"
-        table.add_row(format_time(at_ms), shown, Text(known_title(catalogue, item)))
+        table.add_row(format_time(at_ms), shown, Text(known_title(catalogue, reading.items[item])))
     return table
 
 
 def newest_first(history: History) -> list[tuple[int, float | None, int]]:
-    """(item, rating or None where it was retracted, epoch ms), the newest first."""
+    """(dimension, rating or None where it was retracted, epoch ms), the newest first."""
     return entries(history)[::-1]
 
 
 def entries(history: History) -> list[tuple[int, float | None, int]]:
-    """(item, rating or None where it was retracted, epoch ms), in event-time order."""
+    """(dimension, rating or None where it was retracted, epoch ms), in event-time order."""
     # Only NaN differs from itself: JSON has no word for it, so a retraction is null there.
     ratings = [rating if rating == rating else None for rating in history.ratings.tolist()]  # noqa: PLR0124
     return list(zip(history.items.tolist(), ratings, history.rated_at.tolist(), strict=True))

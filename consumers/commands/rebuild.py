@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from consumers.app import generations
 from consumers.commands.context import Json, console, errors, print_json, progress_bar, settings_of
 from consumers.commands.run import GapOption, accepted_gaps
 from consumers.exit_codes import ExitCode
@@ -16,6 +15,7 @@ from consumers.rebuild import Outcome, Rebuild, Wishes, drop_others
 from consumers.rebuild_comparison import Comparison
 from consumers.rollback import roll_back
 from consumers.settings import Settings
+from consumers.store_opening import generations
 from consumers.stores.generations import Generations
 from recommender.store import StoreError
 

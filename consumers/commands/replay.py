@@ -10,7 +10,7 @@ from consumers.commands.context import Json, console, print_json, progress_bar, 
 from consumers.input_topics import rating_producer
 from consumers.named_datasets import HELP, named_dataset
 from consumers.settings import Settings
-from consumers.settings_mapping import rating_scale
+from consumers.settings_mapping import has_text_ids, rating_scale
 from producers.replay import PROGRESS_EVERY, Pace, ReplayPlan, ReplayResult, replay
 from producers.tables import DatasetError
 
@@ -35,7 +35,7 @@ def replay_command(
     check_cluster(settings)
     # At a pace the bar moves with every rating; at full speed that would cost more than the sending.
     every = PROGRESS_EVERY if pace == Pace() else 1
-    result = _replayed(settings, ReplayPlan(found, pace, events, progress_every=every))
+    result = _replayed(settings, ReplayPlan(found, pace, events, progress_every=every, text_ids=has_text_ids(settings)))
     per_s = result.events / result.seconds if result.seconds else 0.0
     if json:
         print_json({"dataset": found.name, **asdict(result), "events_per_s": round(per_s, 1)})

@@ -6,15 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from consumers.app import check_cluster
-from consumers.catalogue_reading import read_catalogue
+from consumers.catalogue_reading import NamedCatalogue, read_catalogue
 from consumers.commands.context import Json, console, print_json, refuse, settings_of
 from consumers.commands.presentation import history_table, length_text, list_table, newest_first, reasons_table
 from consumers.explained_lists import NotExplainedError, Reasons, published_reasons, stored_reasons
 from consumers.published_lists import age_ms, current_list
 from consumers.settings import Settings
 from consumers.user_reading import UserReading, read_user
-from recommender.catalogue import Catalogue
-from recommender.profile import UserState, mean_rating
+from recommender.profile import mean_rating
 from schemas.recommendations import RecommendationList
 from schemas.times import format_time
 
@@ -40,7 +39,7 @@ def show_command(
     catalogue = read_catalogue(settings)
     reasons = _reasons(settings, user, value, top) if why else None
     if json:
-        known = _document(reading.state, catalogue, history)
+        known = _document(reading, catalogue, history)
         document = {**known, "source": _source(reading), "list": _cut(value, top)}
         print_json(document if reasons is None else {**document, "why": reasons.document()})
     else:
@@ -69,16 +68,17 @@ def _source(reading: UserReading) -> str:
     return "store" if reading.from_store else "topics"
 
 
-def _document(state: UserState, catalogue: Catalogue, limit: int) -> dict[str, Any]:
+def _document(reading: UserReading, catalogue: NamedCatalogue, limit: int) -> dict[str, Any]:
+    state = reading.state
     return {
         "user_id": state.user_id,
         "attributes": dict(state.attributes),
         "num_ratings": len(state.history.rated()),
         "avg_rating": mean_rating(state.history),
         "history": [
-            {"item_id": item, "rating": rating, "rated_at": format_time(at_ms)}
+            {"item_id": (item := reading.items[dimension]), "rating": rating, "rated_at": format_time(at_ms)}
             | ({"title": known.title} if (known := catalogue.get(item)) and known.title else {})
-            for item, rating, at_ms in newest_first(state.history)[:limit]
+            for dimension, rating, at_ms in newest_first(state.history)[:limit]
         ],
         "seen": len(state.seen),
         "version": state.count,
@@ -90,7 +90,7 @@ def _cut(value: RecommendationList | None, top: int) -> RecommendationList | Non
     return None if value is None else {**value, "items": value["items"][:top]}
 
 
-def _print_profile(reading: UserReading, catalogue: Catalogue, limit: int) -> None:
+def _print_profile(reading: UserReading, catalogue: NamedCatalogue, limit: int) -> None:
     state, mean = reading.state, mean_rating(reading.state.history)
     attributes = ", ".join(f"{name} {value}" for name, value in state.attributes.items()) or "none"
     offsets = ", ".join(f"{source} at {offset}" for source, offset in sorted(state.offsets.items()))
@@ -104,7 +104,7 @@ def _print_profile(reading: UserReading, catalogue: Catalogue, limit: int) -> No
     console.print("\n".join(lines), markup=False, highlight=False)
     if limit and len(state.history):
         console.print("\nhistory, newest first", style="bold")
-        console.print(history_table(state.history, catalogue, limit))
+        console.print(history_table(reading, catalogue, limit))
 
 
 def _print_list(value: RecommendationList | None, top: int) -> None:

@@ -10,15 +10,15 @@ import typer
 
 from consumers.app import check_cluster
 from consumers.commands.context import Json, console, print_json, progress_bar, settings_of
-from consumers.existing_store import open_existing_store, store_place
+from consumers.existing_store import Visited, store_place, visited_store
 from consumers.exit_codes import ExitCode
+from consumers.item_ids import ItemIds
 from consumers.judgement import Making
 from consumers.named_datasets import HELP, named_dataset
 from consumers.scheduled_check import check_every
 from consumers.settings import Settings
-from consumers.settings_mapping import history_limits, ranking_rules, rating_scale
+from consumers.settings_mapping import has_text_ids, history_limits, ranking_rules, rating_scale
 from consumers.state_check import Report, Selection, StateCheck
-from consumers.stores.stored_points import PointStore
 from consumers.topic_states import Events, FileEvents, Progress, TopicEvents
 from consumers.verify_report import report_document, report_lines
 from producers.replay import ReplayPlan
@@ -30,22 +30,26 @@ class _Verification:
     """What is compared, and how it is told."""
 
     settings: Settings
-    events: Events
+    file: ReplayPlan | None
     users: tuple[str, ...]
     sample: int | None
     json: bool
 
     def once(self, from_id: int = 0) -> Report:
         ids = frozenset(map(point_id, self.users)) if self.users else None
-        with _store(self.settings) as store, _progress(self.json) as progress:
+        with _store(self.settings) as (store, items), _progress(self.json) as progress:
+            events = self._events(items)
             making = Making(history_limits(self.settings), ranking_rules(self.settings).value)
-            report = StateCheck(store, self.events, making).run(Selection(ids, from_id, self.sample), progress)
+            report = StateCheck(store, events, making).run(Selection(ids, from_id, self.sample), progress)
         if self.json:
-            print_json(report_document(report, self.events.named))
+            print_json(report_document(report, events.named))
         else:
-            for line in report_lines(report, self.events.named):
+            for line in report_lines(report, events.named):
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
         return report
+
+    def _events(self, items: ItemIds) -> Events:
+        return TopicEvents(self.settings, items) if self.file is None else FileEvents(self.file, items)
 
 
 def verify_command(
@@ -74,7 +78,7 @@ def verify_command(
     if file is None:
         check_cluster(settings)
     verification = _Verification(
-        settings, _events(settings, file), tuple(user or ()), settings.verify.sample_users or None, json
+        settings, _plan(settings, file), tuple(user or ()), settings.verify.sample_users or None, json
     )
     if interval_s:
         signal.signal(signal.SIGTERM, _leave)
@@ -97,26 +101,23 @@ def _refuse_contradictions(settings: Settings, user: list[str] | None, metrics_p
         )
 
 
-def _events(settings: Settings, file: str | None) -> Events:
+def _plan(settings: Settings, file: str | None) -> ReplayPlan | None:
     if file is None:
-        return TopicEvents(settings)
-    return FileEvents(ReplayPlan(named_dataset(file, rating_scale(settings))))
+        return None
+    return ReplayPlan(named_dataset(file, rating_scale(settings)), text_ids=has_text_ids(settings))
 
 
 @contextmanager
-def _store(settings: Settings) -> Iterator[PointStore]:
+def _store(settings: Settings) -> Iterator[Visited]:
     try:
-        store = open_existing_store(settings)
+        with visited_store(settings) as visited:
+            if visited is None:
+                raise StoreError(f"there is no store yet at {store_place(settings)}: `tastestream run` makes it")
+            yield visited
     except StoreBusyError as error:
         raise StoreBusyError(
             f"{error}. To verify, stop the worker first: a copy of its folder, taken while it runs, is of no one moment"
         ) from error
-    if store is None:
-        raise StoreError(f"there is no store yet at {store_place(settings)}: `tastestream run` makes it")
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 @contextmanager

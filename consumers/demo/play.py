@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from consumers.app import open_store
 from consumers.catalogue_reading import item_producer
 from consumers.demo.audience import Audience
 from consumers.demo.stage import DemoError, Stage
 from consumers.demo.story import Telling
 from consumers.demo.verdict import SentRating, Verdict, compare
+from consumers.store_opening import open_store
 from consumers.topic_reader import TopicReader
 from producers.datasets import bundled_dataset
 from producers.item_files import item_records

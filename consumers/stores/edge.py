@@ -4,7 +4,6 @@ Edge validates nothing and fsyncs only in `flush`. So vectors come validated (`r
 checked before every write: a full disk ends the process with SIGBUS, which nothing can catch.
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from uuid import UUID
 import qdrant_edge as engine
 
 from consumers.stores.edge_messages import nearest_request, neighbours, user_point
-from consumers.stores.edge_shard import add_indexes, add_vectors, engine_errors, open_shard
+from consumers.stores.edge_shard import add_indexes, add_vectors, check_space, engine_errors, open_shard
 from consumers.stores.ownership import Ownership
 from consumers.stores.payload_indexes import PayloadIndex
 from consumers.stores.points import (
@@ -36,7 +35,6 @@ from recommender.store import (
     Page,
     Snapshot,
     StateWrite,
-    StoreFullError,
     StoreMismatchError,
     StoreSettings,
     UserWrite,
@@ -72,7 +70,7 @@ class EdgeStore:
         self._vector = settings.value_rule
         self._ownership = Ownership(folder)
         try:
-            self._shard = open_shard(folder, settings)
+            self._shard = open_shard(folder, settings.value_rule, idf=settings.idf)
         except BaseException:
             self._ownership.release()
             raise
@@ -97,7 +95,7 @@ class EdgeStore:
 
     def write(self, request: StateWrite) -> None:
         """See `Store.write`."""
-        self._check_space()
+        check_space(self._folder, self._reserve_bytes)
         self.settings.refuse_unfit_writes(request.users)
         updated = [write for write in request.users if write.tags]
         inserted = [write for write in request.users if write.missing]
@@ -180,7 +178,7 @@ class EdgeStore:
         Raises:
             StoreFullError: less than the reserve is free on the disk.
         """
-        self._check_space()
+        check_space(self._folder, self._reserve_bytes)
         with engine_errors("flush"):
             self._shard.flush()
 
@@ -242,14 +240,6 @@ class EdgeStore:
         with engine_errors("write settings"):
             self._shard.update(engine.UpdateOperation.upsert_points([engine.Point(settings_id(), {}, payload)]))
             self._shard.flush()
-
-    def _check_space(self) -> None:
-        free = shutil.disk_usage(self._folder).free
-        if free < self._reserve_bytes:
-            raise StoreFullError(
-                f"only {free // 2**20} MiB are free at {self._folder}, under the reserve of "
-                f"{self._reserve_bytes // 2**20} MiB (qdrant.edge_disk_reserve_bytes): make room, then start again"
-            )
 
 
 def _payloads(records: Sequence[engine.Record]) -> dict[int, Payload]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from consumers.stores.edge import DISK_RESERVE_BYTES, EdgeStore
+from consumers.stores.edge_items import ITEMS_FOLDER
 from consumers.stores.edge_shard import SHARD_FILE
 from consumers.stores.generations import FIRST_EPOCH, LATER_NAME, Generation, Lineage
 from consumers.stores.ownership import LOCK_FILE, Ownership
@@ -127,7 +128,8 @@ class EdgeGenerations:
             raise StoreError(f"{self.place(name)} cannot be deleted: {error.strerror}") from error
 
     def _files_of_the_origin(self) -> Iterator[Path]:
-        ours = {POINTER_FILE, _draft(self._folder / POINTER_FILE).name, LOCK_FILE, REBUILD_LOCK_FILE}
+        # The items' dimensions are every generation's.
+        ours = {POINTER_FILE, _draft(self._folder / POINTER_FILE).name, LOCK_FILE, REBUILD_LOCK_FILE, ITEMS_FOLDER}
         for path in _listed(self._folder):
             if path.name not in ours and not LATER_NAME.fullmatch(path.name):
                 yield path

@@ -1,5 +1,6 @@
 """One shard of Qdrant Edge: opened or made, given what it lacks, and its errors turned into ours."""
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ import qdrant_edge as engine
 
 from consumers.stores.ownership import held_elsewhere
 from consumers.stores.payload_indexes import PayloadIndex
-from recommender.store import StoreError, StoreSettings
+from recommender.store import StoreError, StoreFullError
 from recommender.vector import VectorSpec
 
 SHARD_FILE = "edge_config.json"
@@ -21,18 +22,18 @@ _INDEX_TYPES = {
 }
 
 
-def open_shard(folder: Path, settings: StoreSettings) -> engine.EdgeShard:
-    """The shard in a folder, made there where it is missing, with the main vector alone.
+def open_shard(folder: Path, vector: str, *, idf: bool = False) -> engine.EdgeShard:
+    """The shard in a folder, made there where it is missing, with one sparse vector alone.
 
     Raises:
         StoreBusyError: another process holds it.
         StoreError: it cannot be opened.
     """
-    main = engine.EdgeSparseVectorParams(modifier=_modifier(settings.idf))
+    main = engine.EdgeSparseVectorParams(modifier=_modifier(idf))
     try:
         if (folder / SHARD_FILE).exists():
             return engine.EdgeShard.load(str(folder))
-        return engine.EdgeShard.create(str(folder), engine.EdgeConfig(sparse_vectors={settings.value_rule: main}))
+        return engine.EdgeShard.create(str(folder), engine.EdgeConfig(sparse_vectors={vector: main}))
     except Exception as error:
         if "WouldBlock" in str(error):
             raise held_elsewhere(folder) from error
@@ -65,6 +66,20 @@ def add_indexes(shard: engine.EdgeShard, wanted: Iterable[PayloadIndex]) -> None
         if known.get(index.path) != str(kind):
             with engine_errors(f"index {index.path}"):
                 shard.update(engine.UpdateOperation.create_field_index(index.path, kind))
+
+
+def check_space(folder: Path, reserve_bytes: int) -> None:
+    """See that the disk has room, as one that is full ends the process.
+
+    Raises:
+        StoreFullError: less than the reserve is free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < reserve_bytes:
+        raise StoreFullError(
+            f"only {free // 2**20} MiB are free at {folder}, under the reserve of "
+            f"{reserve_bytes // 2**20} MiB (qdrant.edge_disk_reserve_bytes): make room, then start again"
+        )
 
 
 @contextmanager

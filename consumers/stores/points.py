@@ -12,7 +12,7 @@ from typing import Any
 
 from recommender.packing import pack_history, pack_items, unpack_history, unpack_items
 from recommender.profile import EMPTY_HISTORY, NO_ITEMS, AttributeValue, Repeats, UserState, mean_rating
-from recommender.store import StoreError, StoreSettings
+from recommender.store import StoreError, StoreMismatchError, StoreSettings
 from recommender.vector import VectorSpec
 
 Payload = dict[str, Any]
@@ -26,6 +26,9 @@ _EXACT = "exact"
 _REPEATS = "repeats"
 _MARKER = "marker"
 _SETTINGS = "settings"
+_ITEM_ID = "item_id"
+UNUSED_VECTOR = "unused"
+"""Items have no vector, but the engine makes no shard without a name for one."""
 
 
 def user_payload(state: UserState) -> Payload:
@@ -147,3 +150,20 @@ def stored_settings(payload: Mapping[str, Any]) -> StoreSettings:
         return StoreSettings(**found)
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the store's settings cannot be read ({error!r}): it is no store of ours") from error
+
+
+def item_payload(item_id: str) -> Payload:
+    """The payload of an item, which stands at its dimension."""
+    return {_ITEM_ID: item_id}
+
+
+def item_id_in(payload: Mapping[str, Any], place: str) -> str:
+    """The id of an item's payload.
+
+    Raises:
+        StoreMismatchError: the payload is no item's.
+    """
+    found = payload.get(_ITEM_ID)
+    if not isinstance(found, str):
+        raise StoreMismatchError(f"the registry of items at {place} holds points that are no items: restore it")
+    return found

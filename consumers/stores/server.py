@@ -61,7 +61,7 @@ class ServerStore:
         self._reads = ReplicaReads(self._points, options, self._vector)
         try:
             self._connection.refuse_old_server()
-            open_collection(self._connection, options, settings)
+            open_collection(self._connection, options, self._vector, idf=settings.idf)
             self.settings = open_settings(self._connection, options, self._points, self._reads, settings)
             self._add_vectors(options, settings)
             add_indexes(self._connection, options)

@@ -18,8 +18,8 @@ from recommender.store import StoreError, StoreMismatchError, StoreSettings, Sto
 ATTEMPTS_MAX = 10
 
 
-def open_collection(connection: Connection, options: ServerOptions, settings: StoreSettings) -> None:
-    """Make the collection where there is none.
+def open_collection(connection: Connection, options: ServerOptions, vector: str, *, idf: bool = False) -> None:
+    """Make the collection where there is none, with one sparse vector alone.
 
     Raises:
         StoreError: its replication, wanted or found, is not safe.
@@ -28,7 +28,7 @@ def open_collection(connection: Connection, options: ServerOptions, settings: St
         exists = connection.models.collection_exists(options.collection)
     if not exists:
         options.refuse_unsafe(options.replication)
-        _create(connection, options, settings)
+        _create(connection, options, vector, idf=idf)
     refuse_unsafe_collection(connection, options)
 
 
@@ -46,14 +46,14 @@ def refuse_unsafe_collection(connection: Connection, options: ServerOptions) -> 
         raise StoreError(f"collection {options.collection!r} at {connection.place}: {error}") from None
 
 
-def _create(connection: Connection, options: ServerOptions, settings: StoreSettings) -> None:
-    main = models.SparseVectorParams(modifier=modifier(settings.idf))
+def _create(connection: Connection, options: ServerOptions, vector: str, *, idf: bool) -> None:
+    main = models.SparseVectorParams(modifier=modifier(idf))
     with connection.errors(f"create collection {options.collection!r}"):
         try:
             connection.models.create_collection(
                 options.collection,
                 vectors_config={},
-                sparse_vectors_config={settings.value_rule: main},
+                sparse_vectors_config={vector: main},
                 shard_number=options.shards,
                 replication_factor=options.replication_factor,
                 write_consistency_factor=options.write_consistency_factor,

@@ -13,11 +13,11 @@ from contextlib import ExitStack
 import numpy as np
 from confluent_kafka import Message, Producer
 
-from consumers.app import open_store
 from consumers.demo.audience import Audience
 from consumers.demo.stage import Worker
 from consumers.existing_store import all_states
 from consumers.forgetting import answer_of
+from consumers.store_opening import open_store
 from producers.datasets import bundled_dataset
 from recommender.profile import UserState
 from schemas.encode import event_message

@@ -10,9 +10,11 @@ from confluent_kafka import murmur2
 
 from consumers import app
 from consumers.handler import Handler
+from consumers.item_ids import INTEGER_IDS
 from consumers.live_report import live_report
 from consumers.records import Batch, Record
 from consumers.settings import Settings
+from consumers.store_opening import open_store
 from recommender.recommender import Recommender
 from recommender.store import Store
 from schemas.messages import Message
@@ -40,11 +42,11 @@ class Pipeline:
 def pipeline(settings: Settings) -> Iterator[Pipeline]:
     """A pipeline over the store that the settings name, which has to be empty."""
     with ExitStack() as stack:
-        store = app.open_store(settings)
+        store = open_store(settings)
         stack.callback(store.close)
         around = app._surroundings(settings, stack)
         recommender = app._recommender(settings, store, around)
-        lists = app._list_writer(settings, store, recommender.catalogue)
+        lists = app._list_writer(settings, store, recommender.catalogue, INTEGER_IDS)
         live = live_report(settings, recommender, around.metrics, None)
         handler = app._handler(settings, store, recommender, around, lists, DEAD_LETTER_MAX_BYTES, live)
         recommender.scan_slice(settings.limits.scan_slice_users)

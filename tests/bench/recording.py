@@ -47,7 +47,7 @@ class Recording:
 
     def replay(self, folder: Path) -> dict[str, float]:
         """Ask an empty shard in `folder` the same, and return the backlog's seconds by method."""
-        shard = open_shard(folder, self.made_for)
+        shard = open_shard(folder, self.made_for.value_rule, idf=self.made_for.idf)
         seconds: defaultdict[str, float] = defaultdict(float)
         with closing(shard):
             for method, arguments in self.calls[: self.before]:

@@ -7,10 +7,10 @@ import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_double import QdrantDouble
 
-from consumers.app import open_store
 from consumers.exit_codes import ExitCode
 from consumers.preflight import Finding, preflight
 from consumers.settings import Settings
+from consumers.store_opening import open_store
 from producers.broker_config import free_ports
 
 

@@ -10,10 +10,10 @@ from typing import Self
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from service_process import PREFIX, WAIT_S, WorkerProcess, await_until
 
-from consumers.app import open_store
 from consumers.cluster import Cluster
 from consumers.settings import Settings, load_settings
 from consumers.settings_mapping import topic_plan
+from consumers.store_opening import open_store
 from consumers.topics import make
 from producers.ratings import RatingProducer
 from recommender.profile import UserState

@@ -16,6 +16,7 @@ from typing import Any
 from inputs import RULES, Input
 
 from consumers.handler import Door, Handler, update_of
+from consumers.item_ids import NO_DIMENSIONS
 from consumers.lists import ListWriter
 from consumers.metrics import Metrics
 from consumers.records import Batch, Record
@@ -201,7 +202,7 @@ class HandlerLaws:
         updates: defaultdict[str, list[Update]] = defaultdict(list)
         for at, outcome in enumerate(outcomes):
             if isinstance(outcome, Decoded):
-                updates[outcome.event.user_id].append(update_of(records[at], outcome))
+                updates[outcome.event.user_id].append(update_of(records[at], outcome, NO_DIMENSIONS))
         _judge_states(store, updates)
         _judge_lists(updates, outcomes, [message for message in messages if message.topic != DEAD])
 

@@ -148,7 +148,7 @@ def test_the_commands_fill_search_and_empty_the_catalogue(deployment: Deployment
         "topic": deployment.settings.items_topic,
         "removed": [2571, 5],
     }
-    assert read_catalogue(deployment.settings).removed.tolist() == [5, 2571]
+    assert read_catalogue(deployment.settings).removed() == [5, 2571]
     refused = typed(deployment, tmp_path, "show", "The Matrix")
     assert (refused.returncode, "has no 'The Matrix'" in refused.stderr) == (1, True)
     assert "was removed" in typed(deployment, tmp_path, "show", "2571").stderr

@@ -13,8 +13,8 @@ from sample_ratings import ratings
 from service_process import PROGRAM, WAIT_S, clean_environment
 from topic_truth import committed_records, folded, updates
 
-from consumers.app import open_store
 from consumers.catalogue_reading import item_producer
+from consumers.store_opening import open_store
 from producers.broker_config import free_ports
 from producers.item_files import read_bundled_items
 from producers.synthetic import SyntheticPlan, synthetic_dataset

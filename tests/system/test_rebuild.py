@@ -15,9 +15,9 @@ from sample_ratings import ratings
 from service_process import DEFAULTS, PROGRAM, WAIT_S, WorkerProcess, await_until, clean_environment
 from topic_truth import assert_equal_states, folded, published, updates
 
-from consumers.app import generations
 from consumers.exit_codes import ExitCode
 from consumers.settings_mapping import store_settings
+from consumers.store_opening import generations
 from consumers.stores.generations import visitor
 from recommender.store import point_id
 from schemas.events import Rated

@@ -10,6 +10,7 @@ import pytest
 from consumers.answering.answers import AnswerRules, Answers
 from consumers.answering.asking import Asking
 from consumers.answering.findings import Findings
+from consumers.answering.item_names import ItemNames
 from consumers.answering.likes import LikeReader
 from consumers.answering.reply_address import Addresses, Destination
 from consumers.answering.similar_users import UserWriter
@@ -59,7 +60,7 @@ class Desk:
         self.recommender = Recommender(self.store, rules_, 1 << 20)
         self.recommender.scan_slice(USERS)
         lists = ListWriter("lists", "test", "x", 1, self.recommender.catalogue)
-        likes = LikeReader(self.recommender.catalogue, Scale(), self.recommender.are_rated)
+        likes = LikeReader(ItemNames(self.recommender.catalogue), Scale(), self.recommender.are_rated)
         near = UserWriter(self.store, allow_user_ids, frozenset({"age"}))
         rules = AnswerRules(
             RequestLimits(),

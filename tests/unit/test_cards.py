@@ -15,6 +15,8 @@ from consumers.cards.card import UNKNOWN_TITLE, Card, cards_of, imdb_id
 from consumers.cards.page import Illustrated, page
 from consumers.cards.pictures import Picture, picture_of
 from consumers.cards.tiles import initials, tile, tile_colours
+from consumers.catalogue_reading import NamedCatalogue
+from consumers.item_ids import INTEGER_IDS
 from recommender.catalogue import Catalogue, CatalogueItem
 from schemas.recommendations import RecommendationList
 
@@ -83,8 +85,12 @@ def catalogue(**links: str) -> Catalogue:
     return made
 
 
+def named(known: Catalogue) -> NamedCatalogue:
+    return NamedCatalogue(known, INTEGER_IDS)
+
+
 def drawn(value: RecommendationList, known: Catalogue, poster: Picture | None = None) -> Tags:
-    return Tags(page(value, [Illustrated(card, poster) for card in cards_of(value, known)], 5))
+    return Tags(page(value, [Illustrated(card, poster) for card in cards_of(value, named(known))], 5))
 
 
 def test_a_card_has_what_list_and_catalogue_say() -> None:
@@ -92,7 +98,7 @@ def test_a_card_has_what_list_and_catalogue_say() -> None:
     value = listed(
         {"item_id": 1, "title": "Old name"}, {"item_id": 2, "title": "Two", "genres": ["Drama"]}, {"item_id": "x"}
     )
-    assert cards_of(value, catalogue(imdb="114709")) == [
+    assert cards_of(value, named(catalogue(imdb="114709"))) == [
         Card(1, "Toy Story", ("Adventure", "Animation"), 1995, "tt0114709", 1.0, 4.25, 12),
         Card(2, "Two", ("Drama",), None, None, 1.0, 4.25, 12),
         Card(3, UNKNOWN_TITLE, (), None, None, 1.0, 4.25, 12),
@@ -103,7 +109,7 @@ def test_items_that_were_removed_since_have_no_card() -> None:
     """The others keep their places."""
     known = catalogue()
     known.remove(1)
-    assert [card.place for card in cards_of(listed({"item_id": 1}, {"item_id": 2}), known)] == [2]
+    assert [card.place for card in cards_of(listed({"item_id": 1}, {"item_id": 2}), named(known))] == [2]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +165,7 @@ def test_every_picture_is_described() -> None:
 def test_an_explanation_is_shown_as_shares_of_the_score() -> None:
     """Each with its sign, together the whole score, and what would be without the rating that decides most."""
     value = listed({"item_id": 1, "why": WHY})
-    reasons = cards_of(value, catalogue())[0].reasons
+    reasons = cards_of(value, named(catalogue()))[0].reasons
     assert reasons is not None
     assert sum(row.share for row in reasons.rows) == pytest.approx(1)
     text = drawn(value, catalogue()).text
@@ -171,7 +177,7 @@ def test_an_explanation_is_shown_as_shares_of_the_score() -> None:
 @pytest.mark.parametrize("why", [None, [], {}, {**WHY, "ratings": [{}]}, {**WHY, "trend": "much"}])
 def test_an_explanation_of_another_form_costs_no_card(why: Any) -> None:
     """It is left out."""
-    (card,) = cards_of(listed({"item_id": 1, "why": why}), catalogue())
+    (card,) = cards_of(listed({"item_id": 1, "why": why}), named(catalogue()))
     assert card.reasons is None
 
 

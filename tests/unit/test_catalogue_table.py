@@ -1,7 +1,7 @@
 """The worker's table of the catalogue: read to the end, then followed; what cannot be read stops nothing."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +13,11 @@ from structlog.testing import capture_logs
 
 from consumers import catalogue_table
 from consumers.catalogue_table import CatalogueTable, TableOptions
+from consumers.item_ids import INTEGER_IDS, ItemIds
 from consumers.metrics import Metrics
 from recommender.catalogue import Catalogue
+from recommender.registry import ItemRegistry, MemoryTable
+from recommender.store import StoreUnavailableError
 from schemas.decode import WireRules
 
 TOPIC = "items"
@@ -51,11 +54,11 @@ def end(partition: int = 0) -> FakeMessage:
     return FakeMessage(place=partition, code=KafkaError._PARTITION_EOF)
 
 
-def item(number: int, title: str, partition: int = 0) -> FakeMessage:
+def item(number: int | str, title: str, partition: int = 0) -> FakeMessage:
     return FakeMessage({"item_id": number, "title": title}, partition)
 
 
-def removal(number: int) -> FakeMessage:
+def removal(number: int | str) -> FakeMessage:
     return FakeMessage(id=str(number).encode())
 
 
@@ -99,6 +102,7 @@ class Rig:
     consumer: FakeConsumer
     load_timeout_s: float = 60
     items_max: int = 100
+    items: ItemIds = INTEGER_IDS
     catalogue: Catalogue = field(init=False)
     metrics: Metrics = field(default_factory=Metrics)
     table: CatalogueTable = field(init=False)
@@ -110,7 +114,8 @@ class Rig:
             return self.consumer
 
         self.catalogue = Catalogue(self.items_max)
-        options = TableOptions(TOPIC, WireRules(), self.load_timeout_s)
+        rules = WireRules(catalogue="integer" if self.items is INTEGER_IDS else "string")
+        options = TableOptions(TOPIC, rules, self.load_timeout_s, items=self.items)
         self.table = CatalogueTable({"group.id": "g"}, options, self.catalogue, self.metrics, make)
 
     def loaded(self, may_go_on: Callable[[], bool] = lambda: True) -> list[dict[str, Any]]:
@@ -240,3 +245,44 @@ def test_a_partition_that_cannot_be_read_is_told_once() -> None:
     told = [line for line in made.loaded() if line["log_level"] == "warning"]
     assert [line["partition"] for line in told] == [1]
     assert made.titles() == {1: "One"}
+
+
+class AwayTable(MemoryTable):
+    """A registry's table that is away for its first reads."""
+
+    def __init__(self, away: int) -> None:
+        super().__init__()
+        self.away = away
+
+    def read(self, dimensions: Sequence[int]) -> Mapping[int, str]:
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailableError("the registry is away")
+        return super().read(dimensions)
+
+
+def test_items_of_text_ids_stand_at_their_dimensions() -> None:
+    """Law: titles and removals are found under the dimensions that ratings of the same ids get."""
+    items = ItemIds(ItemRegistry(MemoryTable()))
+    made = rig(item("SKU 1", "One"), item("SKU 2", "Two"), removal("SKU 3"), item(4, "no text"), end(), items=items)
+    made.loaded()
+    dimensions = items.assigned(["SKU 1", "SKU 2", "SKU 3"])
+    assert made.titles() == {dimensions["SKU 1"]: "One", dimensions["SKU 2"]: "Two"}
+    assert made.catalogue.removed.tolist() == [dimensions["SKU 3"]]
+    assert made.metric('tastestream_catalogue_refused_total{reason="bad_item_id"}') == 1
+
+
+def test_the_catalogue_waits_for_the_registry_and_loses_nothing() -> None:
+    """Law: while the registry is away records wait, at the start as later, and it is told once; ratings go on."""
+    table = AwayTable(3)
+    made = rig(item("SKU 1", "One"), item("SKU 1", "Uno"), end(), items=ItemIds(ItemRegistry(table)))
+    logs = made.loaded()
+    assert events(logs).count("the catalogue waits for the registry of items") == 1
+    assert list(made.titles().values()) == ["Uno"]
+    table.away = 1
+    made.consumer.messages.extend([item("SKU 2", "Two"), item("SKU 2", "Dos")])
+    made.table.follow()
+    assert list(made.titles().values()) == ["Uno"]
+    made.table.follow()
+    assert sorted(map(str, made.titles().values())) == ["Dos", "Uno"]
+    assert not made.consumer.messages

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from consumers.dead_letter_limits import DeadLetterLimits, DeadLetterTolerance, TooManyDeadLettersError
 from consumers.handler import Door, Handler
+from consumers.item_ids import INTEGER_IDS, ItemIds
 from consumers.lists import ListWriter
 from consumers.metrics import Metrics
 from consumers.records import Batch, Record
@@ -20,8 +21,17 @@ from recommender.catalogue import CatalogueItem
 from recommender.memory_store import MemoryStore
 from recommender.profile import NEW_USER, HistoryLimits, Rate, Update, fold
 from recommender.recommender import Recommender
+from recommender.registry import ItemRegistry, MemoryTable
 from recommender.rules import RankingRules
-from recommender.store import NeighbourQuery, Neighbours, Snapshot, StateWrite, StoreSettings, StoreUnavailableError
+from recommender.store import (
+    NeighbourQuery,
+    Neighbours,
+    Snapshot,
+    StateWrite,
+    StoreError,
+    StoreSettings,
+    StoreUnavailableError,
+)
 from schemas.decode import WireRules, decoder_for
 from schemas.messages import Message
 from schemas.recommendations import RecommendationList, decode_list
@@ -73,6 +83,7 @@ class Rig:
     limits: DeadLetterLimits = field(default_factory=DeadLetterLimits)
     dead_letter_max_bytes: int | None = None
     fallback_title: str | None = None
+    item_ids: ItemIds = INTEGER_IDS
     offset: int = 0
     recommender: Recommender = field(init=False)
     handler: Handler = field(init=False)
@@ -83,9 +94,16 @@ class Rig:
         self.recommender.scan_slice(1_000)
         self.recommender.catalogue.put(2, CatalogueItem("Two", ("Drama", "War")))
         lists = ListWriter(
-            LISTS, "/tests", RULES.label(), SETTINGS.epoch, self.recommender.catalogue, self.fallback_title
+            LISTS,
+            "/tests",
+            RULES.label(),
+            SETTINGS.epoch,
+            self.recommender.catalogue,
+            self.fallback_title,
+            self.item_ids,
         )
-        door = Door(decoder_for("json"), WireRules(), DEAD, "/tests", self.dead_letter_max_bytes, self.limits)
+        wire = WireRules(catalogue="integer" if self.item_ids is INTEGER_IDS else "string")
+        door = Door(decoder_for("json"), wire, DEAD, "/tests", self.dead_letter_max_bytes, self.limits, self.item_ids)
         self.handler = Handler(door, states, self.recommender, lists, self.metrics, lambda: NOW_MS)
 
     def handle(self, records: Iterable[Record]) -> list[Message]:
@@ -513,6 +531,72 @@ def test_a_batch_that_the_store_interrupted_is_handled_again(call: str) -> None:
         flaky.handle(records)
     assert [message.headers for message in flaky.handle(records)] == [m.headers for m in calm.handle(records)]
     assert sum(flaky.outcomes().get(name, 0) for name in ("applied", "duplicate", "dead_letter")) == len(records)
+
+
+class FlakyTable(MemoryTable):
+    """A table that is away at one of its calls."""
+
+    def __init__(self, away_at: int = -1) -> None:
+        super().__init__()
+        self.calls = 0
+        self._away_at = away_at
+
+    def read(self, dimensions: Sequence[int]) -> Mapping[int, str]:
+        self._fail()
+        return super().read(dimensions)
+
+    def insert(self, ids: Mapping[int, str]) -> None:
+        self._fail()
+        super().insert(ids)
+
+    def _fail(self) -> None:
+        self.calls += 1
+        if self.calls - 1 == self._away_at:
+            raise StoreUnavailableError("the registry is away")
+
+
+def of_a_shop(table: FlakyTable) -> tuple[Rig, list[Record]]:
+    """A rig that keeps one item's id in memory, so that lists ask for the others; users who share a taste, and one."""
+    rig = Rig(item_ids=ItemIds(ItemRegistry(table, cached_items_max=1)))
+    rig.store.settings = replace(SETTINGS, catalogue="string")
+    taste = [event(3 * n + k, f"u{n}", item_id=f"SKU {k}", rating=4.0 + k / 2) for n in range(3) for k in range(3)]
+    return rig, [*taste, event(20, "ann", item_id="SKU 0", rating=4.0), bad(21)]
+
+
+@pytest.mark.parametrize("away_at", range(6))
+def test_a_batch_can_be_handled_again_after_the_registry_was_away(away_at: int) -> None:
+    """Law: wherever the registry was away, the same batch then publishes the same lists, and counts no record twice."""
+    calm, records = of_a_shop(FlakyTable())
+    told = calm.handle(records)
+    flaky, records = of_a_shop(table := FlakyTable(away_at))
+    with pytest.raises(StoreUnavailableError, match="registry is away"):
+        flaky.handle(records)
+    assert [(m.key, m.value) for m in flaky.handle(records)] == [(m.key, m.value) for m in told]
+    assert table.calls > away_at
+    assert sum(flaky.outcomes().get(name, 0) for name in ("applied", "duplicate", "dead_letter")) == len(records)
+
+
+def test_lists_name_items_as_events_did() -> None:
+    """Law: in a catalogue of strings `item_id` is the string of the events, and dimensions are nowhere."""
+    rig, records = of_a_shop(FlakyTable())
+    lists = {user_of(m): value_of(m) for m in rig.handle(records) if m.topic == LISTS}
+    assert {item["item_id"] for item in lists["ann"]["items"]} == {"SKU 1", "SKU 2"}
+
+
+def test_integers_ask_no_registry() -> None:
+    """Law: a catalogue of integers has no registry to ask: an id is its own dimension, in the state as in the list."""
+    rig = Rig()
+    rig.handle([event(0, item_id=7)])
+    assert rig.store.read(["u"], []).states["u"].history.items.tolist() == [7]
+    dimensions = [3, 1]
+    assert INTEGER_IDS.named(dimensions) is dimensions
+    assert INTEGER_IDS.assigned([3, 1]) is INTEGER_IDS.expected([3, 1])
+
+
+def test_a_registry_that_lost_an_item_is_told() -> None:
+    """Law: a dimension that stands in the store and was never given is an error that says what to do."""
+    with pytest.raises(StoreError, match=r"no item of dimension 7.*restore both.*tastestream rebuild"):
+        ItemIds(ItemRegistry(MemoryTable())).named([7])
 
 
 def test_popularity_counts_a_batch_that_was_interrupted_while_ranking() -> None:

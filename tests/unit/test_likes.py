@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from consumers.answering.item_names import ItemNames
 from consumers.answering.likes import LikeReader
+from consumers.item_ids import ItemIds
 from recommender.catalogue import Catalogue, CatalogueItem
 from recommender.profile import Items
+from recommender.registry import ItemRegistry, MemoryTable
 from recommender.rules import PRESETS, RankingRules
 from schemas.questions import Like
 from schemas.request_errors import RequestError
@@ -27,7 +30,7 @@ def reader() -> LikeReader:
     catalogue.put(HAMLET, CatalogueItem("Hamlet (1990)"))
     catalogue.put(OTHER_HAMLET, CatalogueItem("Hamlet (1996)"))
     catalogue.put(UNSEEN, CatalogueItem("Nobody Saw It (2001)"))
-    return LikeReader(catalogue, Scale(), rated)
+    return LikeReader(ItemNames(catalogue), Scale(), rated)
 
 
 def code(reader: LikeReader, *likes: Like) -> str:
@@ -103,7 +106,7 @@ def test_another_scale_has_its_own_ends(reader: LikeReader) -> None:
     scale = Scale(-10, 10)
     slope, intercept = scale.five_star_affine()
     rules = RankingRules(value=type(RULES.value)(slope=slope, intercept=intercept))
-    found = LikeReader(reader.catalogue, scale, rated).read([Like(item_id=HEAT, like=-1)], rules)
+    found = LikeReader(reader.names, scale, rated).read([Like(item_id=HEAT, like=-1)], rules)
     assert found.history.ratings.tolist() == [-10]
     assert found.rules.value.centre == pytest.approx(2.75)
 
@@ -120,3 +123,15 @@ def test_another_scale_has_its_own_ends(reader: LikeReader) -> None:
 def test_what_cannot_be_meant_is_refused(reader: LikeReader, likes: list[Like], expected: str) -> None:
     """Off the scale, the same item twice, an id of another catalogue, a title that no item has."""
     assert code(reader, *likes) == expected
+
+
+def test_text_ids_are_looked_up_and_none_is_registered() -> None:
+    """Law: a like of a text id is of its dimension; one that nobody knows is left out by its id, and given none."""
+    items = ItemIds(ItemRegistry(MemoryTable()))
+    heat = items.assigned(["SKU heat"])["SKU heat"]
+    reader = LikeReader(ItemNames(Catalogue(), items), Scale(), lambda asked: asked == heat)
+    found = reader.read([Like(item_id="SKU heat", like=1), Like(item_id="nothing", like=1)], RULES)
+    assert (found.history.items.tolist(), found.unknown) == ([heat], ("nothing",))
+    assert items.known("nothing") is None
+    assert code(reader, Like(item_id=7, like=1)) == "bad_item_id"
+    assert code(reader, Like(item_id="nothing", like=1), Like(item_id="nothing", like=-1)) == "contradiction"
