@@ -116,8 +116,9 @@ def _tell(play: Play) -> None:
     before = _rated(play, telling(play.dataset, FIRST_TASTE), "A new viewer rates", None)
     after = _rated(play, telling(play.dataset, SECOND_TASTE), "Then the same viewer rates", before)
     console.print(f"[bold]The change:[/] {explanation(before, after)}.")
-    if (why := reason(after)) is not None:
-        console.print(f"[bold]Why the first one:[/] {escape(why)}.", highlight=False)
+    explained = play.explained(VIEWER)
+    if explained and (why := reason(before, explained)) is not None:
+        console.print(f"[bold]Why, when asked:[/] {escape(why)}.", highlight=False)
     console.print()
 
 

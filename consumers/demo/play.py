@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from consumers.answering.client import ask
 from consumers.catalogue_reading import item_producer
 from consumers.demo.audience import Audience
-from consumers.demo.stage import DemoError, Stage
+from consumers.demo.stage import LIST_LENGTH, DemoError, Stage
 from consumers.demo.story import Telling
 from consumers.demo.verdict import SentRating, Verdict, compare
 from consumers.store_opening import open_store
@@ -15,7 +17,7 @@ from producers.datasets import bundled_dataset
 from producers.item_files import item_records
 from producers.ratings import RatingProducer
 from producers.tables import Dataset, time_order
-from schemas.recommendations import RecommendationList
+from schemas.recommendations import ListItem, RecommendationList
 
 LIVE_EVENTS_MAX = 200
 LIVE_RATE_PER_S = 20.0
@@ -92,6 +94,13 @@ class Play:
             self._send(row)
             self._await_events(len(self.sent))
         return self.audience.newest[user_id]
+
+    def explained(self, user_id: str) -> list[ListItem]:
+        """The same list with its reasons, asked for by a request; empty where nobody answers."""
+        question = {"type": "recommend", "user_id": user_id, "n": LIST_LENGTH, "explain": LIST_LENGTH}
+        reply: Any = ask(self._stage.settings, question, f"why-{user_id}", PATIENCE_S) or {}
+        items: list[ListItem] = reply.get("items", [])
+        return items
 
     def verdict(self) -> Verdict:
         """Stop the worker and compare its store with everything that was sent.

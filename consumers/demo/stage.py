@@ -26,7 +26,6 @@ from producers.broker_process import bound_to_parent
 
 BOOTSTRAP_VARIABLE = "KAFKA_BOOTSTRAP_SERVERS"
 LIST_LENGTH = 10
-EXPLAINED_ITEMS = 1
 HISTORY_MAX_ENTRIES = 10_000
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_INTERVAL_MS = 1_000
@@ -158,7 +157,7 @@ def _settings(servers: str, namespace: str | None, place: Path) -> Settings:
         "kafka": {"bootstrap_servers": servers},
         "qdrant": {"edge_path": place / "store"},
         "catalogue": {"fallback_title": "Movie {item_id}"},
-        "ranking": {"list_length": LIST_LENGTH, "explain_items": EXPLAINED_ITEMS},
+        "ranking": {"list_length": LIST_LENGTH},
         # Three users of the data set have rated more than the default keeps, and here all is compared with all.
         "limits": {"history_max_entries": HISTORY_MAX_ENTRIES},
         "http": {"port": _free_port()},

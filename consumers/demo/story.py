@@ -56,12 +56,14 @@ def explanation(before: RecommendationList, after: RecommendationList) -> str:
     return words
 
 
-def reason(value: RecommendationList) -> str | None:
-    """Why the first item of a list is there, in a sentence or two; None where it does not say."""
-    first = value["items"][0]
-    lines = reason_lines(first, 1)
+def reason(before: RecommendationList, explained: Sequence[ListItem]) -> str | None:
+    """Why an item is there, in a sentence or two: the first that was not there before, or else the first."""
+    old = {item["item_id"] for item in before["items"]}
+    place, chosen = next(((at, one) for at, one in enumerate(explained, 1) if one["item_id"] not in old), (1, None))
+    chosen = chosen or explained[0]
+    lines = reason_lines(chosen, place)
     sentences = ". ".join(line[0].upper() + line[1:] for line in lines[1:])
-    name = first.get("title", f"item {first['item_id']}")
+    name = chosen.get("title", f"item {chosen['item_id']}")
     return f"{name}, {lines[0]}. {sentences}".rstrip(". ") if lines else None
 
 
