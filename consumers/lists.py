@@ -8,7 +8,7 @@ import numpy as np
 from consumers.item_ids import INTEGER_IDS, ItemId, ItemIds
 from consumers.reasons import why_there
 from consumers.records import Record
-from recommender.catalogue import Catalogue
+from recommender.catalogue import Catalogue, CatalogueItem
 from recommender.explanation import SCORE_DIGITS
 from recommender.listing import RankedList
 from recommender.profile import UserState, mean_rating
@@ -110,14 +110,13 @@ class ListWriter:
 
     def title(self, item: int) -> str | None:
         """What an item (dimension) is called; None where that is not known, and there is no fallback."""
-        return self._title(item, self.item_ids.name(item))
+        return self._title(self.catalogue.get(item), self.item_ids.name(item))
 
     def _called(self, item: int) -> tuple[ItemId, str | None]:
         name = self.item_ids.name(item)
-        return name, self._title(item, name)
+        return name, self._title(self.catalogue.get(item), name)
 
-    def _title(self, item: int, name: ItemId) -> str | None:
-        known = self.catalogue.get(item)
+    def _title(self, known: CatalogueItem | None, name: ItemId) -> str | None:
         if known is not None and known.title is not None:
             return known.title
         return None if self.fallback_title is None else self.fallback_title.replace("{item_id}", str(name))
@@ -128,10 +127,11 @@ class ListWriter:
         return [] if known is None else list(known.genres)
 
     def _name(self, place: ListItem, item: int) -> None:
-        if (title := self._title(item, place["item_id"])) is not None:
+        known = self.catalogue.get(item)
+        if (title := self._title(known, place["item_id"])) is not None:
             place["title"] = title
-        if genres := self.genres(item):
-            place["genres"] = genres
+        if known is not None and known.genres:
+            place["genres"] = list(known.genres)
 
 
 def _source(record: Record, rated_at_ms: int, event_id: str | None) -> ListSource:
