@@ -27,9 +27,9 @@ def note_deliveries(file: str) -> None:
     setattr(KafkaSource, "poll", _noted(KafkaSource.poll, partial(os.write, notes)))  # noqa: B010 - mypy: a method
 
 
-def _noted(poll: Callable[[KafkaSource], Batch], note: Callable[[bytes], int]) -> Callable[[KafkaSource], Batch]:
-    def polled(source: KafkaSource) -> Batch:
-        batch = poll(source)
+def _noted(poll: Callable[..., Batch], note: Callable[[bytes], int]) -> Callable[..., Batch]:
+    def polled(source: KafkaSource, timeout_s: float | None = None) -> Batch:
+        batch = poll(source, timeout_s)
         if batch.records:
             note(b"%d\n" % len(batch.records))
         return batch
