@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from consumers.answering.opening import Workplace, open_desk, served_topics
+from consumers.catalogue_reading import read_catalogue
 from consumers.catalogue_table import CatalogueTable, TableOptions
 from consumers.cluster import Cluster, Topic, check_topics
 from consumers.dead_letter_limits import DeadLetterLimits
@@ -32,6 +33,7 @@ from consumers.settings_mapping import (
     dead_letter_tolerance,
     history_limits,
     ranking_rules,
+    wanted_factors,
     wire_rules,
 )
 from consumers.source import KafkaSource, SourceOptions
@@ -128,7 +130,9 @@ def _recommender(settings: Settings, store: Store, around: Surroundings) -> Reco
     catalogue = Catalogue(settings.limits.catalogue_max_items)
     cache_max_bytes = settings.limits.neighbour_cache_max_bytes
     searching = partial(around.metrics.timed, "search")
-    return Recommender(store, ranking_rules(settings), cache_max_bytes, RankingKernels(), catalogue, searching)
+    rules = ranking_rules(settings)
+    factors = wanted_factors(settings, rules)
+    return Recommender(store, rules, cache_max_bytes, RankingKernels(), catalogue, searching, factors)
 
 
 def _catalogue_table(
@@ -225,7 +229,8 @@ def _handler(
         DeadLetterLimits(dead_letter_tolerance(settings)),
         lists.item_ids,
     )
-    state_rules = StateRules(rules.value, history_limits(settings), settings.limits.own_cache_max_bytes)
+    cache_max_bytes = settings.limits.own_cache_max_bytes
+    state_rules = StateRules(rules.value, history_limits(settings), cache_max_bytes, recommender.embeddings)
     states = UserStates(store, state_rules, writer=secrets.token_hex(8))
     popular = PopularList(recommender, lists, settings.input_topics[0], settings.ranking.popular_interval_s)
     ranking = explaining(recommender, settings.ranking.explain_items)
@@ -235,7 +240,10 @@ def _handler(
 def replaying_handler(settings: Settings, store: Store, items: ItemIds) -> Handler:
     """A handler for a store that no worker uses: what it is given has been committed before."""
     around = Surroundings(Metrics(), Health(0), Watchdog(0, ""), clock_ms)
-    recommender = Recommender(store, ranking_rules(settings), cache_max_bytes=0)
+    rules = ranking_rules(settings)
+    catalogue = read_catalogue(settings, items).known if rules.content_weight else Catalogue()
+    factors = wanted_factors(settings, rules)
+    recommender = Recommender(store, rules, cache_max_bytes=0, catalogue=catalogue, factors=factors)
     lists = _list_writer(settings, store, recommender.catalogue, items)
     return _handler(settings, store, recommender, around, lists, BATCH_MAX_BYTES)
 

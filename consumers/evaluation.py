@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from consumers.factor_baseline import PureSvd
 from consumers.service_system import StoreKind, service_system
 from consumers.settings import Settings
 from consumers.settings_mapping import ranking_rules
@@ -31,6 +32,7 @@ def _recent(half_life_days: int, _events: int) -> System:
 VARIATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "default-no-position": ("default", {"position_floor": 1.0}),
     "default-no-trend": ("default", {"tuning_every_lists": 0}),
+    "default-hybrid": ("default", {"content_weight": 0.3}),
     **{f"default-diversity-{share}": ("default", {"diversity": share}) for share in (0.1, 0.3, 0.5)},
 }
 """Presets with a part changed or left out, to see what it is worth: of which, and the rules that differ."""
@@ -40,6 +42,7 @@ BASELINES: dict[str, Callable[[int], System]] = {
     "popular": lambda _: Popularity(),
     **{f"popular-{days}d": partial(_recent, days) for days in HALF_LIVES_DAYS},
     "item-knn": ItemKnn,
+    "pure-svd": PureSvd,
 }
 """What others do, by name, for so many events."""
 

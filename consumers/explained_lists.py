@@ -11,7 +11,7 @@ from consumers.item_ids import ItemIds
 from consumers.lists import ListWriter
 from consumers.ranking_kernels import RankingKernels
 from consumers.settings import Settings
-from consumers.settings_mapping import ranking_rules
+from consumers.settings_mapping import ranking_rules, wanted_factors
 from consumers.store_opening import open_item_ids, open_store
 from recommender.explaining import Explainer
 from recommender.profile import NEW_USER
@@ -51,7 +51,8 @@ class StoreReasons:
         self._store = store
         rules, limits = ranking_rules(settings), settings.limits
         cache_max_bytes, catalogue = limits.neighbour_cache_max_bytes, read_catalogue(settings, items).known
-        self._recommender = Recommender(store, rules, cache_max_bytes, RankingKernels(), catalogue)
+        factors = wanted_factors(settings, rules)
+        self._recommender = Recommender(store, rules, cache_max_bytes, RankingKernels(), catalogue, factors=factors)
         self._recommender.warm_up()
         while self._recommender.scan_slice(SCAN_USERS):
             pass

@@ -2,12 +2,19 @@
 
 import os
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from consumers.factor_training import FactorError
 from recommender.factors import Factors
+
+
+@lru_cache(1)
+def read_factors_once(path: Path) -> Factors:
+    """The same as `read_factors`, once per process: whoever makes the store and whoever fills it have the same ones."""
+    return read_factors(path)
 
 
 def write_factors(factors: Factors, path: Path) -> None:

@@ -1,6 +1,6 @@
 """Ranked lists to output records."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +9,7 @@ from consumers.item_ids import INTEGER_IDS, ItemId, ItemIds
 from consumers.reasons import why_there
 from consumers.records import Record
 from recommender.catalogue import Catalogue, CatalogueItem
+from recommender.embedding import Way
 from recommender.explanation import SCORE_DIGITS
 from recommender.listing import RankedList
 from recommender.profile import UserState, mean_rating
@@ -16,6 +17,7 @@ from schemas.decode import Decoded
 from schemas.identity import POPULAR_USER_ID
 from schemas.messages import Message
 from schemas.recommendations import (
+    FoundBy,
     ListItem,
     ListSource,
     ListState,
@@ -103,6 +105,10 @@ class ListWriter:
         ]
         for place, item in zip(items, ranked.item, strict=True):
             self._name(place, item)
+        # Of none where neighbours are found by their ratings alone.
+        for place, ways in zip(items, ranked.found_by, strict=False):
+            if ways:
+                place["type"], place["source"] = _found_by(ways), [*ways]
         # As many as are explained, which may be fewer or none.
         for place, explanation in zip(items, ranked.why, strict=False):
             place["why"] = why_there(explanation, self._called)
@@ -132,6 +138,12 @@ class ListWriter:
             place["title"] = title
         if known is not None and known.genres:
             place["genres"] = list(known.genres)
+
+
+def _found_by(ways: Sequence[Way]) -> FoundBy:
+    if "content" not in ways:
+        return "collaborative"
+    return "both" if len(ways) > 1 else "content"
 
 
 def _source(record: Record, rated_at_ms: int, event_id: str | None) -> ListSource:

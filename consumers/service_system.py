@@ -6,15 +6,17 @@ Only Kafka is left out. A batch is folded and stored as a worker does it: each u
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from consumers.ranking_kernels import RankingKernels
 from consumers.settings import Settings
-from consumers.settings_mapping import history_limits, store_settings
+from consumers.settings_mapping import history_limits, store_settings, wanted_factors
 from consumers.stores.edge import EdgeStore
 from consumers.user_states import StateRules, UserStates
 from recommender.catalogue import Catalogue
+from recommender.embedding import further_vectors
 from recommender.evaluation import Assessment, RatedEvent
 from recommender.memory_store import MemoryStore
 from recommender.profile import Rate, Update
@@ -39,11 +41,13 @@ def service_system(
     Raises:
         StoreError: the store cannot be made.
     """
+    # The rules may be a variation of what the settings say.
+    made_for = replace(store_settings(settings), further=further_vectors(rules, wanted_factors(settings, rules)))
     if store == "memory":
-        yield ServiceSystem(MemoryStore(store_settings(settings)), settings, rules, catalogue)
+        yield ServiceSystem(MemoryStore(made_for), settings, rules, catalogue)
         return
     with tempfile.TemporaryDirectory(prefix="tastestream-evaluation-") as folder:
-        edge = EdgeStore(Path(folder), store_settings(settings), settings.qdrant.edge_disk_reserve_bytes)
+        edge = EdgeStore(Path(folder), made_for, settings.qdrant.edge_disk_reserve_bytes)
         try:
             yield ServiceSystem(edge, settings, rules, catalogue)
         finally:
@@ -57,9 +61,11 @@ class ServiceSystem:
         self, store: Store, settings: Settings, rules: RankingRules, catalogue: Catalogue | None = None
     ) -> None:
         limits = settings.limits
-        state_rules = StateRules(rules.value, history_limits(settings), limits.own_cache_max_bytes)
+        cache_max_bytes, factors = limits.neighbour_cache_max_bytes, wanted_factors(settings, rules)
+        self.recommender = Recommender(store, rules, cache_max_bytes, RankingKernels(), catalogue, factors=factors)
+        own_cache_max_bytes, embeddings = limits.own_cache_max_bytes, self.recommender.embeddings
+        state_rules = StateRules(rules.value, history_limits(settings), own_cache_max_bytes, embeddings)
         self.states = UserStates(store, state_rules, writer="evaluation")
-        self.recommender = Recommender(store, rules, limits.neighbour_cache_max_bytes, RankingKernels(), catalogue)
         self._store = store
         self._offset = 0
         while self.recommender.scan_slice(_SCAN_USERS):

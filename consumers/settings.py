@@ -100,6 +100,12 @@ class Settings(BaseSettings):
             raise ValueError(f"requests.reply_topics names {taken[0]!r}, which has a purpose of its own")
         return self
 
+    @model_validator(mode="after")
+    def _require_a_catalogue_for_content(self) -> Self:
+        if self.ranking.content_weight and self.items_topic is None:
+            raise ValueError("ranking.content_weight needs a catalogue, and topics.items is off: name its topic")
+        return self
+
     def prefixed(self, name: str) -> str:
         """The name with the namespace before it."""
         return name if self.namespace is None else f"{self.namespace}.{name}"

@@ -1,16 +1,19 @@
-"""From settings to what the core, the wire, the cluster and a server take; pure."""
+"""From settings to what the core, the wire, the cluster and a server take; pure, but for the file of factors."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from consumers.dead_letter_limits import DeadLetterTolerance
+from consumers.factor_files import read_factors_once
 from consumers.logs import KAFKA_LOG
 from consumers.settings import Settings
 from consumers.settings_ranking import RankingSettings
 from consumers.stores.payload_indexes import PayloadIndex, payload_indexes
 from consumers.stores.server_options import ServerOptions
 from consumers.topics import GroupSpec, TopicSpec, metrics_spec, request_topic_specs, topic_specs
+from recommender.embedding import further_vectors
+from recommender.factors import Factors
 from recommender.profile import HistoryLimits
 from recommender.rules import PRESETS, RankingRules
 from recommender.standing_filters import NO_FILTERS
@@ -33,6 +36,8 @@ _RULES = {
         "votes_within_days",
         "cold_popularity",
         "diversity",
+        "content_weight",
+        "factors_weight",
     )
 } | {"query_half_life_events": "query_half_life"}
 _VALUES = {
@@ -96,7 +101,11 @@ def _set(wanted: RankingSettings, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def store_settings(settings: Settings) -> StoreSettings:
-    """What a store must have been made for."""
+    """What a store must have been made for.
+
+    Raises:
+        FactorError: factors have a weight, and their file cannot be read.
+    """
     catalogue, rules = settings.catalogue, ranking_rules(settings)
     return StoreSettings(
         catalogue=catalogue.item_ids,
@@ -104,7 +113,18 @@ def store_settings(settings: Settings) -> StoreSettings:
         scale_max=catalogue.scale_max,
         value_rule=rules.value.fingerprint,
         idf=rules.idf,
+        further=further_vectors(rules, wanted_factors(settings, rules)),
     )
+
+
+def wanted_factors(settings: Settings, rules: RankingRules) -> Factors | None:
+    """The factors that the rules weigh; None where they do not.
+
+    Raises:
+        FactorError: their file cannot be read.
+    """
+    file = settings.ranking.factors_file
+    return read_factors_once(file) if rules.factors_weight and file is not None else None
 
 
 def wanted_indexes(settings: Settings) -> tuple[PayloadIndex, ...]:

@@ -1,5 +1,6 @@
 """The settings of the ranking: a preset, and every technique that it is made of on its own."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -61,11 +62,25 @@ class RankingSettings(Section):
     """The share of popularity within the genres a user likes, in lists for users with few ratings."""
     diversity: Annotated[float, Field(ge=0, le=1)] | None = None
     """How much it counts that a list's items are unlike each other in genres, tags and year; 0: not at all."""
+    content_weight: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share of genres, tags and year in how similar users are: 0.3 is a hybrid, 0: ratings alone."""
+    factors_weight: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share of item factors in how similar users are; needs factors_file."""
+    factors_file: Path | None = None
+    """Item factors, as `tastestream factors train` writes them; with others, users are placed anew as they rate."""
 
     explain_items: Annotated[int, Field(ge=0, le=100)] = 0
     """So many items of each list, from the top, say why they are there; costs some ms per list; 0: none."""
     popular_interval_s: Annotated[float, Field(ge=0, le=86_400)] = 60
     """How often the list for users nobody knows is published, under the key _popular; 0: never."""
+
+    @model_validator(mode="after")
+    def _require_shares_and_factors(self) -> Self:
+        if self.content_weight + self.factors_weight > 1:
+            raise ValueError("content_weight and factors_weight are shares: together they are at most 1")
+        if self.factors_weight and self.factors_file is None:
+            raise ValueError("factors_weight needs factors_file: make one with `tastestream factors train --out FILE`")
+        return self
 
     @model_validator(mode="after")
     def _require_what_z_scores_need(self) -> Self:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from recommender.bounded_cache import BoundedCache
+from recommender.embedding import Embedding, stored_vectors
 from recommender.profile import NEW_USER, HistoryLimits, Update, UserState, fold
 from recommender.store import StateWrite, Store, StoreRestoredError, StoreUnavailableError, UserWrite
 from recommender.vector import ValueRule, user_vector
@@ -31,11 +32,12 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class StateRules:
-    """What states are made by: the value rule, how much history is kept, and the cache's size."""
+    """What states are made by: the value rule, how much history is kept, the cache's size, and further vectors."""
 
     value: ValueRule
     limits: HistoryLimits
     cache_max_bytes: int
+    embeddings: Sequence[Embedding] = ()
 
 
 class UserStates:
@@ -117,7 +119,8 @@ class UserStates:
         self._tried[user_id] = expected | {folded.tag}
         self.cache.drop(user_id)
         vector = user_vector(folded.history, self._rules.value)
-        return UserWrite(user_id, folded, vector, expected - {0}, missing=0 in expected)
+        further = stored_vectors(self._rules.embeddings, folded.history)
+        return UserWrite(user_id, folded, vector, expected - {0}, missing=0 in expected, further=further)
 
     def _write(self, request: StateWrite) -> Mapping[str, UserState]:
         self._store.write(request)

@@ -20,7 +20,7 @@ RECENT_EVENTS, RECENT_HALF_LIFE = 64, 10.0
 KNN_NEIGHBOURS, KNN_DAMPING = 50, 10.0
 
 
-class _Seen:
+class SeenItems:
     """Items in the order in which each user rated them, each once."""
 
     def __init__(self) -> None:
@@ -28,6 +28,7 @@ class _Seen:
         self._by_user: dict[str, dict[int, None]] = defaultdict(dict)
 
     def add(self, event: RatedEvent) -> Dense:
+        """Note a rating; returns the item's number, shape (1,)."""
         dense = self.index.dense(np.array([event.item], np.uint32))
         seen = self._by_user[event.user_id]
         seen.pop(int(dense[0]), None)
@@ -35,9 +36,11 @@ class _Seen:
         return dense
 
     def of(self, user_id: str) -> Dense:
+        """What the user has rated, the latest last."""
         return np.fromiter(self._by_user[user_id], np.int32)
 
     def all(self) -> list[Dense]:
+        """The same of all users."""
         return [np.fromiter(seen, np.int32) for seen in self._by_user.values()]
 
     def best(self, user_id: str, scores: Floats) -> Assessment:
@@ -55,7 +58,7 @@ class Popularity:
     """The most rated items that the user has not rated."""
 
     def __init__(self) -> None:
-        self._seen = _Seen()
+        self._seen = SeenItems()
         self._counts: Floats = np.zeros(1024)
 
     def assess(self, user_id: str, _item: int) -> Assessment:
@@ -76,7 +79,7 @@ class RecentPopularity:
 
     def __init__(self, half_life_days: int) -> None:
         self._life = HALF_LIVES_DAYS.index(half_life_days)
-        self._seen = _Seen()
+        self._seen = SeenItems()
         self._trend = Trend()
 
     def assess(self, user_id: str, _item: int) -> Assessment:
@@ -100,7 +103,7 @@ class ItemKnn:
     def __init__(self, events: int) -> None:
         self._every = max(1, events // (RETRAININGS + 1))
         self._learnt = 0
-        self._seen = _Seen()
+        self._seen = SeenItems()
         self._near: Dense = np.empty((0, 0), np.int32)
         self._similarity: Floats = np.empty((0, 0))
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from recommender.catalogue import Catalogue, CatalogueItem
 from recommender.item_index import Dense, ItemIndex
 from recommender.profile import Floats
+from recommender.vector import recency
 
 DIMENSIONS = 128
 ROWS_MAX = 131_072
@@ -52,13 +53,17 @@ def taste_vector(stars: Floats, vectors: Vectors, half_life: float) -> Vectors |
     Args:
         stars: ratings in five stars, in history order, shape (n,).
         vectors: of the items rated, shape (n, 128).
-        half_life: in events, as the query's.
+        half_life: in events, as the query's; 0: all count alike.
     """
+    return _normalised(taste_weights(stars, half_life) @ vectors.astype(np.float64)) if len(stars) else None
+
+
+def taste_weights(stars: Floats, half_life: float) -> Floats:
+    """What each of these ratings counts in a taste, shape (n,); see `taste_vector`."""
     if not len(stars):
-        return None
-    weights = np.maximum(stars - stars.mean() + TASTE_OFFSET, 0.0)
-    weights *= 0.5 ** (np.arange(len(stars) - 1, -1, -1) / half_life)
-    return _normalised(weights @ vectors.astype(np.float64))
+        return stars
+    weights: Floats = np.maximum(stars - stars.mean() + TASTE_OFFSET, 0.0) * recency(len(stars), half_life)
+    return weights
 
 
 class ContentVectors:

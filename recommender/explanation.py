@@ -8,30 +8,28 @@ ratings + trend + popularity.
 - Behind a neighbour stand the ratings that made them one: similarity = Σ q_j · v_j over the items j that both rated.
   What the neighbour gives is divided among these in the proportion q_j · v_j : similarity. That is a convention,
   because the weight is no linear function of the similarity. Shares have a sign: what both rated high, or both low,
-  speaks for the neighbour, what they disagree on against. How rare an item is (idf) is left out of its share.
+  speaks for the neighbour, what they disagree on against. How rare an item is (idf) is left out of its share. Where
+  neighbours are found by content or by factors too, see `reasons_behind`.
 - Contributions are whole numbers of the last printed digit of a score, rounded by largest remainder (Hamilton).
 - An item that only fills the list up has its whole score from popularity, as all have in a list without neighbours.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recommender.kernels import Ballots, Tally, votes_cast
 from recommender.profile import Floats, History, Items
+from recommender.reasons_behind import Behind
 from recommender.rules import RankingRules
-from recommender.vector import SparseVector
 
 SCORE_DIGITS = 6
 UNITS = 10**SCORE_DIGITS
 """A score of 1 in units of the last printed digit: in these contributions are counted."""
 REASONS_MAX = 5
 """Neighbours and ratings that an explanation names; the rest is summed up."""
-_CANCELLED = 1e-9
-"""Below this share of their absolute sum, products are nothing but rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class NeighbourReason:
 
 @dataclass(frozen=True, slots=True)
 class RatingReason:
-    """What one of the user's own ratings gave, through so many neighbours who rated the same item."""
+    """What one of the user's own ratings gave, through so many neighbours whom it made similar."""
 
     item: int
     rating: float
@@ -84,17 +82,6 @@ class Explanation:
     without: tuple[Without, ...] = ()
 
 
-class VectorEntries(NamedTuple):
-    """What neighbours were found by, entry by entry, shape (m,): whose, the item, the value.
-
-    One neighbour's values may have a factor in common that another's have not.
-    """
-
-    voter: NDArray[np.intp]
-    items: Items
-    values: Floats
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Opinions:
     """What the neighbours said, and why they are neighbours; valid until the next search.
@@ -103,15 +90,15 @@ class Opinions:
         ballots: what they voted with.
         similarities: theirs, best first, shape (k,).
         places: theirs among the nearest, from 1, shape (k,).
-        vectors: the entries of theirs; those that are gone by now are missing.
-        query: what they were found with.
+        asked: the items that they were found with, shape (n,).
+        behind: the shares of these in how similar they are.
     """
 
     ballots: Ballots
     similarities: Floats
     places: NDArray[np.intp]
-    vectors: VectorEntries
-    query: SparseVector
+    asked: Items
+    behind: Behind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,14 +155,6 @@ class Breakdown:
 _NOBODY = Rest(0, 0)
 
 
-class _Behind(NamedTuple):
-    """The products q_j · v_j: of which neighbour, of which entry of the query, and as shares of the similarity."""
-
-    voter: NDArray[np.intp]
-    entry: NDArray[np.intp]
-    share: Floats
-
-
 class _Given:
     """What the neighbours gave, vote by vote, and through which of the user's ratings."""
 
@@ -187,7 +166,6 @@ class _Given:
         self._is_mean = rules.score == "mean"
         self._cast = votes_cast(opinions.ballots)
         self._amounts = self._cast.votes * unit
-        self._behind = _behind(opinions)
         self._ratings = dict(zip(evidence.history.items.tolist(), evidence.history.ratings.tolist(), strict=True))
 
     def by_neighbour(self, item: int, total: int) -> tuple[tuple[NeighbourReason, ...], Rest]:
@@ -202,15 +180,15 @@ class _Given:
     def by_rating(self, item: int, total: int) -> tuple[tuple[RatingReason, ...], Rest]:
         """Which of the user's ratings stand behind these; adds up to `total`."""
         at, amounts = self._votes_for(item)
-        given, behind, query = np.zeros(len(self._opinions.places)), self._behind, self._opinions.query
+        given, behind, asked = np.zeros(len(self._opinions.places)), self._opinions.behind, self._opinions.asked
         given[self._cast.voter[at]] = amounts
         voted = np.isin(behind.voter, self._cast.voter[at])
         voter, entry = behind.voter[voted], behind.entry[voted]
-        through = np.bincount(entry, minlength=len(query))
-        sums = np.bincount(entry, given[voter] * behind.share[voted], len(query))
+        through = np.bincount(entry, minlength=len(asked))
+        sums = np.bincount(entry, given[voter] * behind.share[voted], len(asked))
         entries = np.flatnonzero(through)[::-1]
-        # A neighbour whose vector is gone by now has given all the same.
-        unknown = float(amounts[~np.isin(self._cast.voter[at], voter)].sum())
+        # A neighbour whose vector is gone by now has given all the same, and so have wishes.
+        unknown = float((given * behind.unknown).sum())
         *units, rest_units = apportioned([*sums[entries].tolist(), unknown], total)
         # Stable: of equal contributions the later rating's comes first.
         ordered = sorted(zip(entries.tolist(), units, strict=True), key=lambda row: -abs(row[1]))
@@ -234,21 +212,8 @@ class _Given:
         )
 
     def _rating(self, entry: int, neighbours: int, units: int) -> RatingReason:
-        item = int(self._opinions.query.indices[entry])
+        item = int(self._opinions.asked[entry])
         return RatingReason(item, self._ratings[item], neighbours, units)
-
-
-def _behind(opinions: Opinions) -> _Behind:
-    query, order = opinions.query, np.argsort(opinions.query.indices)
-    voter, items, values = opinions.vectors
-    entry = order[np.minimum(np.searchsorted(query.indices, items, sorter=order), len(query) - 1)]
-    shared = np.flatnonzero(query.indices[entry] == items)
-    voter, entry = voter[shared], entry[shared]
-    products = values[shared] * query.values[entry]
-    sums, sizes = (np.bincount(voter, some, len(opinions.places)) for some in (products, np.abs(products)))
-    # What was similar in single precision, or has been rated anew since, may add up to nothing.
-    founded = (sums > _CANCELLED * sizes)[voter]
-    return _Behind(voter[founded], entry[founded], products[founded] / sums[voter[founded]])
 
 
 def apportioned(amounts: Sequence[float], total: int) -> list[int]:

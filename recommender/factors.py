@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.profile import Floats, History, Items
+from recommender.profile import NO_ITEMS, Floats, History, Items
 from recommender.vector import ValueRule, recency
 
 DIMENSIONS = 50
@@ -54,15 +54,27 @@ class Factors:
 
         `events` and `half_life` are those of `query_vector`: the last ratings alone, the latest of them most.
         """
+        _, values, rows = self._known(history, rule, events, half_life)
+        place: Floats = values @ self.matrix[rows].astype(np.float64)
+        norm = float(np.sqrt(place @ place))
+        return None if norm < _NOWHERE else (place / norm).astype(np.float32)
+
+    def addends(self, history: History, rule: ValueRule, events: int, half_life: float) -> tuple[Items, Floats]:
+        """The rated items with factors, shape (m,), and what each adds to a user's place, shape (m, k)."""
+        items, values, rows = self._known(history, rule, events, half_life)
+        return items, values[:, None] * self.matrix[rows]
+
+    def _known(
+        self, history: History, rule: ValueRule, events: int, half_life: float
+    ) -> tuple[Items, Floats, NDArray[np.intp]]:
+        """Of the ratings asked for those whose items have factors: item, weighted value, and row of the factors."""
         rated = history.rated()
         if not len(rated) or not len(self.items):
-            return None
+            return NO_ITEMS, np.empty(0), np.empty(0, np.intp)
         values, items = rule.values(rated)[-events:], rated.items[-events:]
         rows = np.minimum(np.searchsorted(self.items, items), len(self.items) - 1)
         known = self.items[rows] == items
-        place: Floats = (values * recency(len(values), half_life))[known] @ self.matrix[rows[known]].astype(np.float64)
-        norm = float(np.sqrt(place @ place))
-        return None if norm < _NOWHERE else (place / norm).astype(np.float32)
+        return items[known], (values * recency(len(values), half_life))[known], rows[known]
 
     def scores(self, place: Matrix) -> Floats:
         """How well each item fits a user at this place, shape (n,)."""

@@ -10,6 +10,7 @@ from recommender.catalogue import Catalogue
 from recommender.cold_start import with_popularity
 from recommender.content import ContentVectors
 from recommender.diversity import CANDIDATES_MAX, diversified
+from recommender.embedding import Way
 from recommender.explanation import Explanation
 from recommender.item_filters import ItemFilter
 from recommender.item_index import Dense, ItemIndex
@@ -68,7 +69,8 @@ class RankedList:
 
     `item` is the dimension, `score` is 1 for the best of the list where scores are relative, `support` is the number
     of neighbours who rated it. `widened` names the step by which a filter on neighbours found enough of them; None:
-    there was no filter. `why` explains the first so many places.
+    there was no filter. `why` explains the first so many places. `found_by`: by what the neighbours were found who
+    rated the item, of each place; empty where only ratings are searched.
     """
 
     tier: Tier
@@ -78,6 +80,7 @@ class RankedList:
     support: list[int]
     widened: str | None = None
     why: tuple[Explanation, ...] = ()
+    found_by: tuple[tuple[Way, ...], ...] = ()
 
     def __add__(self, tail: "RankedList") -> "RankedList":
         """This list, then another."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from recommender.bounded_cache import BoundedCache
 from recommender.evaluation import LIKED_MIN_STARS, LIST_LENGTH, WARM_MIN_RATINGS
 from recommender.kinds import KindMasks
-from recommender.profile import Floats, Items
+from recommender.profile import Floats, History, Items
 from recommender.rules import RankingRules
 from recommender.window import Rows, Window
 
@@ -49,6 +49,15 @@ class FirstRatings(NamedTuple):
     def at(self, places: NDArray[np.bool_] | slice) -> "FirstRatings":
         """Some of them."""
         return self._replace(items=self.items[places], ratings=self.ratings[places])
+
+
+def first_rated(before: History, added: History) -> History:
+    """Of entries that came to a history, those that rate an item for the first time."""
+    added = added.rated()
+    if len(added) == 1:
+        # Nearly always, and ten times as fast.
+        return added if added.items[0] not in before.items else added.at(slice(0))
+    return added.at(~np.isin(added.items, before.items))
 
 
 class MadeList(NamedTuple):

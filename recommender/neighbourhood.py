@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.explanation import VectorEntries
+from recommender.embedding import Embedding
 from recommender.filters import UserFilter, widened
 from recommender.item_index import ItemIndex
+from recommender.mixed_reasons import NO_VECTOR, MixedReasons, vector_entries
 from recommender.neighbour_cache import (
     NO_PROFILE,
     NeighbourCache,
@@ -19,21 +20,13 @@ from recommender.neighbour_cache import (
     decode_neighbour,
     joined,
 )
-from recommender.profile import EMPTY_HISTORY, Floats
+from recommender.profile import EMPTY_HISTORY, Floats, History, Items
 from recommender.question import Question
+from recommender.reasons_behind import Behind, VectorEntries, behind_by_ratings
 from recommender.rules import RankingRules
+from recommender.searching import NOBODY, NOBODY_FOUND, Found, MixedSearch, RatingSearch, Search
 from recommender.store import NeighbourQuery, Neighbours, Store
-from recommender.vector import SparseVector, query_vector, user_vector
-
-NOBODY = -1
-"""No point's id."""
-
-
-class Found(NamedTuple):
-    """Neighbours, and the step by which a filter found them; None: without one."""
-
-    neighbours: Neighbours
-    step: str | None = None
+from recommender.vector import SparseVector, query_vector
 
 
 class _Way(NamedTuple):
@@ -56,39 +49,43 @@ class Voters(NamedTuple):
 class Neighbourhood:
     """Finds neighbours and decodes what they rated; `cache` may be dropped at any time."""
 
-    def __init__(self, store: Store, rules: RankingRules, index: ItemIndex, cache: NeighbourCache) -> None:
+    def __init__(
+        self,
+        store: Store,
+        rules: RankingRules,
+        index: ItemIndex,
+        cache: NeighbourCache,
+        embeddings: Sequence[Embedding] = (),
+    ) -> None:
         self._store = store
+        self._embeddings = embeddings
+        self._search: Search = MixedSearch(store, rules, embeddings) if embeddings else RatingSearch(store, rules)
         self._rules = rules
         self._index = index
         self._cache = cache
 
     def nearest(self, questions: Sequence[Question]) -> list[Found]:
-        """The neighbours for each question, in order; none where there is no rating to go by.
+        """The neighbours for each question, in order; none where there is nothing to go by.
 
         A filter that leaves fewer than `personal_min_neighbours`, or fewer than wanted, is widened until it does not.
         """
-        found = [Found(Neighbours([], [], [])) for _ in questions]
-        asked = {at: query for at, one in enumerate(questions) if (query := self._query(one)) is not None}
+        found = [NOBODY_FOUND] * len(questions)
+        asked = {at: queries for at, one in enumerate(questions) if (queries := self._search.queries(one))}
         ways = {at: _ways(questions[at].where) for at in asked}
         while asked:
             steps = {at: next(ways[at]) for at in asked}
-            queries = [replace(query, where=steps[at].where) for at, query in asked.items()]
-            for at, answer in zip(asked, self._store.nearest(queries), strict=True):
-                found[at] = Found(answer, steps[at].name)
+            narrowed = [[replace(one, where=steps[at].where) for one in queries] for at, queries in asked.items()]
+            for at, answer in zip(asked, self._search.nearest(narrowed), strict=True):
+                found[at] = answer._replace(step=steps[at].name)
             asked = {
-                at: query for at, query in asked.items() if not steps[at].is_last and self._is_thin(found[at], query)
+                at: queries
+                for at, queries in asked.items()
+                if not steps[at].is_last and self._is_thin(found[at], queries[0].limit)
             }
         return found
 
-    def _query(self, question: Question) -> NeighbourQuery | None:
-        rules = question.rules or self._rules
-        vector = query_vector(question.history, rules.value, rules.query_events, rules.query_half_life)
-        if vector is None:
-            return None
-        return NeighbourQuery(vector, rules.neighbours, NOBODY if question.excluding is None else question.excluding)
-
-    def _is_thin(self, found: Found, query: NeighbourQuery) -> bool:
-        return len(found.neighbours.ids) < min(self._rules.personal_min_neighbours, query.limit)
+    def _is_thin(self, found: Found, limit: int) -> bool:
+        return len(found.neighbours.ids) < min(self._rules.personal_min_neighbours, limit)
 
     def raters(self, item: int, limit: int) -> Profiles:
         """What those rated who rated an item (dimension) and in whose vectors it weighs most."""
@@ -125,27 +122,29 @@ class Neighbourhood:
         voting = joined([profiles.get(identity, NO_PROFILE) for identity in found.ids])
         return _with_ratings(voting, np.array(found.similarities))
 
+    def behind(self, question: Question, found: Found, voters: Voters, *, whole: bool) -> tuple[Items, Behind]:
+        """The items asked with, and their shares in how similar the voters are; see `vectors`."""
+        rules = question.rules or self._rules
+        if found.parts is None:
+            query = query_vector(question.history, rules.value, rules.query_events, rules.query_half_life) or NO_VECTOR
+            vectors, values = self.vectors(found.neighbours, voters, whole=whole), query.values.astype(np.float64)
+            return query.indices, behind_by_ratings(query.indices, values, vectors, len(voters.profiles))
+        reasons = MixedReasons(question, rules, self._embeddings)
+        parts = found.parts if voters.among is None else found.parts[voters.among]
+        return reasons.asked, reasons.behind(parts, self._histories(_voting(found.neighbours, voters)))
+
     def vectors(self, found: Neighbours, voters: Voters, *, whole: bool) -> VectorEntries:
         """What the voters were found by; `whole`: their profiles hold all that they rated."""
-        rule, (profiles, _, among) = self._rules.value, voters
+        rule, profiles = self._rules.value, voters.profiles
         if whole and rule.centre is None and rule.decay_per_year == 1.0:
             (dense, residuals), lengths = profiles.entries(), profiles.lengths
             voter = np.repeat(np.arange(len(lengths)), lengths)
             return VectorEntries(voter, self._index.items[dense], rule.slope / rule.spread * residuals + rule.offset)
-        ids = found.ids if among is None else [found.ids[at] for at in np.flatnonzero(among).tolist()]
-        return self._vectors_read(ids)
+        return vector_entries(self._histories(_voting(found, voters)), rule)
 
-    def _vectors_read(self, ids: Sequence[int]) -> VectorEntries:
-        histories, rule = self._store.histories(ids), self._rules.value
-        vectors = [user_vector(histories.get(identity, EMPTY_HISTORY), rule) for identity in ids]
-        held = [(at, vector) for at, vector in enumerate(vectors) if vector is not None]
-        nothing: list[SparseVector] = [SparseVector(np.empty(0, np.uint32), np.empty(0, np.float32))]
-        some = nothing + [vector for _, vector in held]
-        return VectorEntries(
-            np.repeat(np.array([at for at, _ in held], np.intp), [len(vector) for _, vector in held]),
-            np.concatenate([vector.indices for vector in some]),
-            np.concatenate([vector.values for vector in some]).astype(np.float64),
-        )
+    def _histories(self, ids: Sequence[int]) -> list[History]:
+        histories = self._store.histories(ids)
+        return [histories.get(identity, EMPTY_HISTORY) for identity in ids]
 
     def _read(self, ids: Sequence[int]) -> dict[int, NeighbourProfile]:
         histories = self._store.histories(ids) if ids else {}
@@ -160,6 +159,10 @@ class Neighbourhood:
         return joined(
             [self._cache.profile(slot) if slot >= 0 else apart.get(i, NO_PROFILE) for i, slot in places.items()]
         )
+
+
+def _voting(found: Neighbours, voters: Voters) -> list[int]:
+    return found.ids if voters.among is None else [found.ids[at] for at in np.flatnonzero(voters.among).tolist()]
 
 
 def _ways(where: UserFilter | None) -> Iterator[_Way]:

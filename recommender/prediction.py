@@ -35,6 +35,15 @@ def predict_voted(
     return _clipped(baseline + bias + pull, rules)
 
 
+def predict_any(statistics: ItemStatistics, rules: RankingRules, baseline: float, tally: Tally, dense: Dense) -> float:
+    """The prediction for one item, of shape (1,), whether it is in the tally or not."""
+    at = np.flatnonzero(tally.dense == dense)
+    if not len(at):
+        nothing = np.zeros(1)
+        tally, at = Tally(dense, nothing, np.zeros(1, np.int64), nothing, nothing), np.zeros(1, np.int64)
+    return float(predict_voted(statistics, rules, baseline, tally, at)[0])
+
+
 def _clipped(predictions: Floats, rules: RankingRules) -> Floats:
     clipped: Floats = np.clip(predictions, rules.scale_min, rules.scale_max)
     return clipped

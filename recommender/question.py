@@ -6,6 +6,7 @@ from recommender.filters import UserFilter
 from recommender.item_filters import ItemFilter
 from recommender.profile import NO_ITEMS, History, Items
 from recommender.rules import RankingRules
+from recommender.vector import DenseVector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,6 +17,8 @@ class Question:
     neighbour of their own. `rules` may differ from the deployment's in what is query side; None: the deployment's own.
     `votes_since_ms`: only ratings from then on (epoch ms) vote; None: all. `items`: what may be in the list; None: all.
     `where`: who may be a neighbour; None: everybody. Where it leaves too few, it is widened (see `filters.widened`).
+    `wishes`: a content vector to find neighbours by, in place of the taste that the history shows; it counts only where
+    the deployment finds neighbours by content.
     """
 
     history: History
@@ -25,3 +28,4 @@ class Question:
     votes_since_ms: int | None = None
     items: ItemFilter | None = None
     where: UserFilter | None = None
+    wishes: DenseVector | None = None

@@ -10,23 +10,26 @@ from numpy.typing import NDArray
 from recommender.catalogue import Catalogue
 from recommender.cold_start import liked_genres
 from recommender.content import content_vector
+from recommender.embedding import embeddings
 from recommender.explanation import Evidence, Opinions
+from recommender.factors import Factors
 from recommender.item_index import ItemIndex
 from recommender.kernels import Kernels, NumpyKernels, Tally
 from recommender.listing import Asking, Lister, RankedList, Tier
-from recommender.live import FirstRatings
+from recommender.live import FirstRatings, first_rated
+from recommender.mixed_reasons import found_by
 from recommender.neighbour_cache import NeighbourCache, NeighbourProfile
-from recommender.neighbourhood import Found, Neighbourhood, Voters
-from recommender.prediction import predict_voted, user_baseline
+from recommender.neighbourhood import Neighbourhood, Voters
+from recommender.prediction import predict_any, user_baseline
 from recommender.profile import History, Items, UserState
 from recommender.question import Question
 from recommender.ranking import Ranker
 from recommender.rules import RankingRules
+from recommender.searching import Found
 from recommender.similar_items import RATERS_MAX, Alike, Likeness, SimilarItems, alike_by_content, alike_by_ratings
 from recommender.standing_filters import NO_FILTERS
 from recommender.statistics import ItemStatistics, StatisticsScan, difference
-from recommender.store import Neighbours, Store, point_id
-from recommender.vector import query_vector
+from recommender.store import Store, point_id
 
 ATTRIBUTES_MAX = 10_000
 """Names of attributes that are known; beyond them no further one is."""
@@ -47,8 +50,9 @@ class Recommender:
         kernels: Kernels | None = None,
         catalogue: Catalogue | None = None,
         around_search: Callable[[], AbstractContextManager[None]] = nullcontext,
+        factors: Factors | None = None,
     ) -> None:
-        """`around_search` is entered for as long as neighbours are looked for."""
+        """`around_search` is entered for as long as neighbours are looked for; `factors` for rules that weigh them."""
         self._kernels = kernels or NumpyKernels()
         self.catalogue = Catalogue() if catalogue is None else catalogue
         self._catalogue_version = 0
@@ -60,9 +64,10 @@ class Recommender:
         self._store = store
         self._around_search = around_search
         self._rules = rules
-        self._neighbourhood = Neighbourhood(store, rules, self.index, self.cache)
         self._ranker = Ranker(rules, self.index, self._kernels)
         self._lister = Lister(self.index, self._kernels, self._ranker, self.catalogue)
+        self.embeddings = embeddings(rules, self._lister.content, self.index, factors)
+        self._neighbourhood = Neighbourhood(store, rules, self.index, self.cache, self.embeddings)
 
     def warm_up(self) -> None:
         """Do now what the first list would have to wait for."""
@@ -93,7 +98,7 @@ class Recommender:
             What the user rated for the first time.
         """
         identity, (gone, added) = point_id(user_id), difference(before, after)
-        first = _first_rated(before, added)
+        first = first_rated(before, added)
         self._lister.tuner.observe(identity, len(before), self.index.dense(first.items))
         if not len(after):
             self._drop(identity)
@@ -174,23 +179,23 @@ class Recommender:
         fetched = self._neighbourhood.fetched([one.neighbours for one in found])
         for question, one in zip(questions, found, strict=True):
             asking = self._asking(question, tuning=tuning)
-            voters = self._voters(question, asking, one.neighbours, fetched)
+            voters = self._voters(question, asking, one, fetched)
             tier, tally = self._counted(asking, voters)
             weighed = self._lister.weighed(self.statistics, asking, tally)
             ranked = self._lister.listed(self.statistics, tier, asking, tally)
-            opinions = self._opinions(question, asking, one.neighbours, voters)
+            opinions = self._opinions(question, asking, one, voters)
             rules = question.rules or self._rules
-            yield replace(ranked, widened=one.step), Evidence(rules, question.history.rated(), opinions, *weighed)
+            yield self._marked(ranked, one, voters), Evidence(rules, question.history.rated(), opinions, *weighed)
 
-    def _opinions(self, question: Question, asking: Asking, found: Neighbours, voters: Voters) -> Opinions | None:
+    def _opinions(self, question: Question, asking: Asking, found: Found, voters: Voters) -> Opinions | None:
         rules, (profiles, similarities, among) = asking.rules, voters
-        query = query_vector(question.history, rules.value, rules.query_events, rules.query_half_life)
-        if query is None or not len(profiles):
+        if not len(profiles):
             return None
         ballots = self._ranker.ballots(asking.rated, profiles, similarities, rules)
-        places = np.arange(len(found.ids)) if among is None else np.flatnonzero(among)
-        vectors = self._neighbourhood.vectors(found, voters, whole=self._votes_since_ms(question, rules) is None)
-        return Opinions(ballots, similarities, places + 1, vectors, query)
+        places = np.arange(len(profiles)) if among is None else np.flatnonzero(among)
+        whole = self._votes_since_ms(question, rules) is None
+        reasons = self._neighbourhood.behind(question, found, voters, whole=whole)
+        return Opinions(ballots, similarities, places + 1, *reasons)
 
     def assess(self, user_id: str, state: UserState, item: int) -> tuple[RankedList, float]:
         """The list of one user, and the rating predicted for an item of any kind (by dimension)."""
@@ -199,9 +204,10 @@ class Recommender:
         (found,) = self._neighbourhood.nearest([question])
         asking = self._asking(question, tuning=True)
         fetched = self._neighbourhood.fetched([found.neighbours])
-        tier, tally = self._tallied(question, asking, found.neighbours, fetched)
+        tier, tally = self._counted(asking, self._voters(question, asking, found, fetched))
         ranked = self._lister.listed(self.statistics, tier, asking, tally)
-        return ranked, self._predicted(tally, item, asking.baseline)
+        dense = self.index.dense(np.array([item], np.uint32))
+        return ranked, predict_any(self.statistics, self._rules, asking.baseline, tally, dense)
 
     def _answered(self, questions: Sequence[Question], *, tuning: bool) -> list[RankedList]:
         self._keep_up_with_the_catalogue()
@@ -222,9 +228,19 @@ class Recommender:
     def _ranked(
         self, question: Question, asking: Asking, found: Found, fetched: Mapping[int, NeighbourProfile]
     ) -> RankedList:
-        tier, tally = self._tallied(question, asking, found.neighbours, fetched)
-        ranked = self._lister.listed(self.statistics, tier, asking, tally)
-        return ranked if found.step is None else replace(ranked, widened=found.step)
+        voters = self._voters(question, asking, found, fetched)
+        tier, tally = self._counted(asking, voters)
+        return self._marked(self._lister.listed(self.statistics, tier, asking, tally), found, voters)
+
+    def _marked(self, ranked: RankedList, found: Found, voters: Voters) -> RankedList:
+        """A list that says how its neighbours were found, where there is something to say."""
+        if found.step is not None:
+            ranked = replace(ranked, widened=found.step)
+        if found.parts is None or not len(voters.profiles):
+            return ranked
+        parts = found.parts if voters.among is None else found.parts[voters.among]
+        dense = self.index.find(np.array(ranked.item, np.uint32))
+        return replace(ranked, found_by=found_by(dense, voters.profiles, parts, len(self.index)))
 
     def question_of(self, user_id: str, state: UserState) -> Question:
         """The question that the published list of a stored user answers."""
@@ -246,20 +262,18 @@ class Recommender:
         likes = liked_genres(rated, self.catalogue)
         return asking._replace(rules=replace(asking.rules, list_length=length), likes=likes)
 
-    def _tallied(
-        self, question: Question, asking: Asking, found: Neighbours, fetched: Mapping[int, NeighbourProfile]
-    ) -> tuple[Tier, Tally]:
-        return self._counted(asking, self._voters(question, asking, found, fetched))
-
     def _voters(
-        self, question: Question, asking: Asking, found: Neighbours, fetched: Mapping[int, NeighbourProfile]
+        self, question: Question, asking: Asking, found: Found, fetched: Mapping[int, NeighbourProfile]
     ) -> Voters:
         """Who votes, and how similar they are by now."""
         since_ms = self._votes_since_ms(question, asking.rules)
         if since_ms is None:
-            voters = self._neighbourhood.voters(found, fetched)
+            voters = self._neighbourhood.voters(found.neighbours, fetched)
         else:
-            voters = self._neighbourhood.voters_since(found, since_ms)
+            voters = self._neighbourhood.voters_since(found.neighbours, since_ms)
+        if found.parts is not None:
+            # Relative to the best, which has faded as much.
+            return voters
         faded = asking.rules.value.faded(self.statistics.trend.last_ms) ** 2
         return voters._replace(similarities=voters.similarities * faded)
 
@@ -278,20 +292,3 @@ class Recommender:
     def _tier(self, num_ratings: int, num_neighbours: int) -> Tier:
         enough = num_ratings >= self._rules.personal_min_ratings
         return "personal" if enough and num_neighbours >= self._rules.personal_min_neighbours else "thin"
-
-    def _predicted(self, tally: Tally, item: int, baseline: float) -> float:
-        dense = self.index.dense(np.array([item], np.uint32))
-        at = np.flatnonzero(tally.dense == dense)
-        if not len(at):
-            nothing = np.zeros(1)
-            tally, at = Tally(dense, nothing, np.zeros(1, np.int64), nothing, nothing), np.zeros(1, np.int64)
-        return float(predict_voted(self.statistics, self._rules, baseline, tally, at)[0])
-
-
-def _first_rated(before: History, added: History) -> History:
-    """Of entries that came to a history, those that rate an item for the first time."""
-    added = added.rated()
-    if len(added) == 1:
-        # Nearly always, and ten times as fast.
-        return added if added.items[0] not in before.items else added.at(slice(0))
-    return added.at(~np.isin(added.items, before.items))

@@ -19,7 +19,8 @@ class RankingRules:
     `relative_scores`: the best of a list has 1. The trend is tuned on every so many lists; 0: no trend. A user with
     fewer than `personal_min_ratings` is cold: see `cold_start` for what `cold_popularity` then means (0: nothing), and
     `cold_list_length` (0: as long as any list). `diversity` is how much it counts that the items of a list are unlike
-    each other, from 0 (not at all) to 1.
+    each other, from 0 (not at all) to 1. Neighbours are found by content and by factors with these weights, and by
+    ratings with the rest of 1 (see `searching`).
     """
 
     value: ValueRule = field(default_factory=ValueRule)
@@ -40,6 +41,8 @@ class RankingRules:
     cold_popularity: float = 0.0
     cold_list_length: int = 0
     diversity: float = 0.0
+    content_weight: float = 0.0
+    factors_weight: float = 0.0
     personal_min_ratings: int = 5
     personal_min_neighbours: int = 10
     item_bias_damping: float = 5.0

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic_core import PydanticCustomError
 
 from schemas.identity import ItemId, UserId
-from schemas.request_conditions import ItemConditions, NeighbourConditions, QueryRules, VoteWindow
+from schemas.request_conditions import ItemConditions, Labels, NeighbourConditions, QueryRules, VoteWindow
 from schemas.request_errors import ErrorCode
 
 TITLE_MAX_CHARS = 500
@@ -79,11 +79,28 @@ class Like(NamedItem):
         return self
 
 
+class Wishes(_Part):
+    """Genres and tags that somebody would like now, whatever they rated."""
+
+    genres: Labels = ()
+    tags: Labels = ()
+
+    @model_validator(mode="after")
+    def _require_one_label(self) -> Self:
+        if not self.genres and not self.tags:
+            raise PydanticCustomError("missing_field", "wishes name at least one genre or tag")
+        return self
+
+
 class _AboutSomebody(_Part):
-    """About a known user or about likes; `n` is how many items or users are wanted."""
+    """About a known user, about likes, or about wishes; `n` is how many items or users are wanted.
+
+    Wishes may also come with a user or with likes; then they stand in place of the taste that these show.
+    """
 
     user_id: UserId | None = None
     likes: Annotated[tuple[Like, ...], Field(max_length=LIKES_MAX, strict=False)] | None = None
+    wishes: Wishes | None = None
     n: Annotated[int, Field(ge=1, le=N_MAX)] = 10
     neighbours: NeighbourConditions = NeighbourConditions()
     rules: QueryRules = QueryRules()
@@ -91,7 +108,8 @@ class _AboutSomebody(_Part):
 
     @model_validator(mode="after")
     def _require_somebody(self) -> Self:
-        _require_one(self, ("user_id", "likes"), "whom a question is about is told")
+        if self.wishes is None or (self.user_id is not None and self.likes is not None):
+            _require_one(self, ("user_id", "likes"), "whom a question is about is told")
         if self.likes is not None and not self.likes:
             raise PydanticCustomError("empty_likes", "likes is empty: name at least one item")
         return self

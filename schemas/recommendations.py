@@ -11,6 +11,9 @@ from typing_extensions import TypedDict  # pydantic makes a JSON Schema of no ot
 
 from schemas.messages import CloudEvent, Message, output_headers
 
+FoundBy = Literal["collaborative", "content", "both"]
+"""By what the neighbours were found who voted: by who rated what (also by factors), by content, or some by either."""
+Source = Literal["ratings", "content", "factors"]
 Tier = Literal["personal", "thin", "popular"]
 
 _TYPE = "tastestream.recommendations.v1"
@@ -82,7 +85,8 @@ class WhyThere(TypedDict):
 class ListItem(TypedDict):
     """One recommended item; `score` falls along the list, `predicted_rating` is on the catalogue's own scale.
 
-    `why` is there for as many of the first items as the deployment or the request asks for.
+    `why` is there for as many of the first items as the deployment or the request asks for. `type` and `source` are
+    there where neighbours are found by more than their ratings, and somebody of these voted: by what those were found.
     """
 
     item_id: int | str
@@ -92,6 +96,8 @@ class ListItem(TypedDict):
     title: NotRequired[str]
     genres: NotRequired[list[str]]
     why: NotRequired[WhyThere]
+    type: NotRequired[FoundBy]
+    source: NotRequired[list[Source]]
 
 
 class ListState(TypedDict):

@@ -29,6 +29,7 @@ ErrorCode = Literal[
     "unknown_label",
     "no_traits",
     "no_ratings",
+    "not_hybrid",
     "bad_reply_topic",
     "reply_too_large",
     "internal",

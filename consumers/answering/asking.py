@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from consumers.answering.likes import LikeReader
+from recommender.catalogue import CatalogueItem
 from recommender.content import content_vector
 from recommender.filters import Between, Condition, OneOf, UserFilter
 from recommender.item_filters import ItemFilter
-from recommender.profile import NEW_USER, AttributeValue, History, UserState, mean_rating
+from recommender.profile import EMPTY_HISTORY, NEW_USER, AttributeValue, History, UserState, mean_rating
 from recommender.question import Question
 from recommender.rules import RankingRules
 from recommender.store import point_id
+from recommender.vector import DenseVector
 from schemas import questions as wire
 from schemas.replies import Asker
 from schemas.request_conditions import AttributeCondition, ItemConditions, NeighbourConditions, QueryRules, ValueRange
@@ -80,6 +82,8 @@ class Asking:
 
     def _about_somebody(self, wanted: wire.AboutSomebody, states: Mapping[str, UserState]) -> Asked:
         rules = _changed(self.rules, wanted.rules)
+        if wanted.user_id is None and wanted.likes is None:
+            return self._narrowed(Asked(wanted, Question(EMPTY_HISTORY), rules, _asker(None, EMPTY_HISTORY)), {})
         if wanted.user_id is None:
             liked = self.likes.read(wanted.likes or (), rules)
             asked = Asked(wanted, Question(liked.history), liked.rules, _asker(None, liked.history), liked.unknown)
@@ -95,6 +99,8 @@ class Asking:
     def _narrowed(self, asked: Asked, attributes: Mapping[str, AttributeValue]) -> Asked:
         """With the length of the answer, and with the conditions on neighbours, votes and items."""
         wanted, question = asked.wanted, replace(asked.question, where=self._where(asked.wanted, attributes))
+        if wanted.wishes is not None:
+            question = replace(question, wishes=self._wished(wanted.wishes))
         if isinstance(wanted, wire.SimilarUsers):
             return replace(asked, question=replace(question, rules=replace(asked.rules, neighbours=wanted.n)))
         rules = replace(asked.rules, list_length=wanted.n)
@@ -103,6 +109,18 @@ class Asking:
         items = self._item_filter(wanted.items) or self.rules.filters.items
         question = replace(question, rules=rules, votes_since_ms=wanted.votes.since, items=items)
         return replace(asked, question=question)
+
+    def _wished(self, wishes: wire.Wishes) -> DenseVector:
+        if not self.rules.content_weight:
+            raise RequestError(
+                "not_hybrid", "wishes need neighbours that are found by content: set ranking.content_weight, as to 0.3"
+            )
+        if missing := ItemFilter(genres=wishes.genres, tags=wishes.tags).unknown(self.likes.catalogue):
+            raise RequestError("unknown_label", "; ".join(missing))
+        vector = content_vector(CatalogueItem(genres=wishes.genres, tags=wishes.tags))
+        if vector is None:
+            raise RequestError("no_traits", "these genres and tags cancel each other out: name one of them fewer")
+        return DenseVector(vector)
 
     def _where(self, wanted: wire.AboutSomebody, attributes: Mapping[str, AttributeValue]) -> UserFilter | None:
         if missing := [name for name in wanted.neighbours.attributes if not self.has_attribute(name)]:

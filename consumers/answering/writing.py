@@ -10,8 +10,8 @@ from consumers.answering.asking import Asked, AskedItem
 from consumers.answering.similar_users import SIMILARITY_DIGITS, UserWriter
 from consumers.lists import ListWriter
 from recommender.listing import RankedList
-from recommender.neighbourhood import Found
 from recommender.rules import RankingRules
+from recommender.searching import Found
 from recommender.similar_items import SimilarItems
 from schemas.replies import KnownItem, ListAnswer, SimilarItemsAnswer, SimilarUser, SimilarUsersAnswer
 

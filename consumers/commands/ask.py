@@ -11,7 +11,7 @@ from consumers.answering.opening import find_topics
 from consumers.commands.answer_tables import error_text, print_answer
 from consumers.commands.context import errors, print_json, refuse, settings_of
 from consumers.commands.options import command_of
-from consumers.commands.question_options import conditions, likes, named_item, rules
+from consumers.commands.question_options import conditions, likes, named_item, rules, wishes
 from consumers.exit_codes import ExitCode
 from consumers.settings import Settings
 from recommender.similar_items import Likeness
@@ -30,6 +30,10 @@ class AskOptions:
         Texts | None, typer.Option("--like", help="Item id, title, imdb:ID or tmdb:ID; =RATING after it.")
     ] = None
     dislike: Annotated[Texts | None, typer.Option("--dislike", help="The same, disliked.")] = None
+    like_genre: Annotated[
+        Texts | None, typer.Option("--like-genre", help="A genre that would be liked now, user or not.")
+    ] = None
+    like_tag: Annotated[Texts | None, typer.Option("--like-tag", help="A tag that would be liked now.")] = None
     similar_users: Annotated[bool, typer.Option("--similar-users", help="The nearest users instead of items.")] = False
     similar_items: Annotated[
         str | None, typer.Option("--similar-items", help="The items most like this one: id, title, imdb:ID or tmdb:ID.")
@@ -66,6 +70,7 @@ class AskOptions:
             "n": self.top,
             **({} if self.user is None else {"user_id": self.user}),
             **({"likes": named} if named else {}),
+            **wishes(self.like_genre or (), self.like_tag or ()),
             **conditions(self.filter or ()),
             **({"rules": changed} if changed else {}),
             **({"explain": min(self.top, explain_max)} if self.why else {}),
@@ -77,9 +82,11 @@ class AskOptions:
         Raises:
             typer.BadParameter: it is not.
         """
-        about_somebody = self.user is not None or bool(self.like or self.dislike)
+        about_somebody = self.user is not None or bool(self.like or self.dislike or self.like_genre or self.like_tag)
         if self.similar_items is None and not about_somebody:
-            raise typer.BadParameter("name a user, or what somebody likes (--like)", param_hint="USER")
+            raise typer.BadParameter(
+                "name a user, or what somebody likes (--like, --like-genre, --like-tag)", param_hint="USER"
+            )
         if self.similar_items is not None and (about_somebody or self.similar_users or self.why):
             raise typer.BadParameter("a question about an item is about nobody", param_hint="--similar-items")
         if self.similar_users and self.why:
@@ -92,6 +99,8 @@ def _ask(context: typer.Context, options: AskOptions) -> None:
     tastestream ask 42 --filter age=30±5 --filter genres=Comedy
 
     tastestream ask --like "Heat (1995)" --like 318=4.5 --dislike imdb:tt0113277
+
+    tastestream ask --like-genre Noir --like-tag heist
 
     tastestream ask 42 --why
 

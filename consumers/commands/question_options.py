@@ -30,6 +30,13 @@ def named_item(text: str) -> Fields:
     return {"item_id": int(text)} if text.isdecimal() else {"title": text}
 
 
+def wishes(genres: Sequence[str], tags: Sequence[str]) -> Fields:
+    """What `--like-genre` and `--like-tag` name; nothing where they are not given."""
+    named = {"genres": list(genres), "tags": list(tags)}
+    given = {kind: names for kind, names in named.items() if names}
+    return {"wishes": given} if given else {}
+
+
 def conditions(typed: Iterable[str]) -> Fields:
     """The conditions of a question, as `--filter NAME=CONDITION` gives them.
 
