@@ -115,7 +115,7 @@ class Asking:
             raise RequestError(
                 "not_hybrid", "wishes need neighbours that are found by content: set ranking.content_weight, as to 0.3"
             )
-        if missing := ItemFilter(genres=wishes.genres, tags=wishes.tags).unknown(self.likes.catalogue):
+        if missing := ItemFilter(genres=wishes.genres, tags=wishes.tags).unknown(self.likes.names.catalogue):
             raise RequestError("unknown_label", "; ".join(missing))
         vector = content_vector(CatalogueItem(genres=wishes.genres, tags=wishes.tags))
         if vector is None:

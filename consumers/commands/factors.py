@@ -36,7 +36,7 @@ def train_command(
 
     Where item ids are text and the store is Qdrant Edge, the worker has to be stopped: it holds their registry.
     """
-    settings = settings_of(context)
+    settings = _without_factors(settings_of(context))
     with closing(existing_item_ids(settings)) as items:
         histories = _histories(settings, _events(settings, file, items))
     factors = trained_factors(histories, ranking_rules(settings).value, dimensions)
@@ -49,6 +49,12 @@ def train_command(
             markup=False,
             highlight=False,
         )
+
+
+def _without_factors(settings: Settings) -> Settings:
+    """The settings of a deployment that need not have the very file that is to be made."""
+    ranking = settings.ranking.model_copy(update={"factors_weight": 0.0})
+    return settings.model_copy(update={"ranking": ranking})
 
 
 def _events(settings: Settings, file: str | None, items: ItemIds) -> Events:

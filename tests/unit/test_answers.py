@@ -53,9 +53,14 @@ class Desk:
     """Answers over a filled store."""
 
     def __init__(
-        self, *, reply_max_bytes: int = 100_000, allow_user_ids: bool = False, filters: StandingFilters = NO_FILTERS
+        self,
+        *,
+        reply_max_bytes: int = 100_000,
+        allow_user_ids: bool = False,
+        filters: StandingFilters = NO_FILTERS,
+        content_weight: float = 0.0,
     ) -> None:
-        rules_ = replace(RULES, filters=filters)
+        rules_ = replace(RULES, filters=filters, content_weight=content_weight)
         self.store, self.metrics = filled_store(), Metrics()
         self.recommender = Recommender(self.store, rules_, 1 << 20)
         self.recommender.scan_slice(USERS)
@@ -94,6 +99,17 @@ def test_replies_come_in_the_order_of_their_requests() -> None:
     assert [reply.pop("request_id") for reply in together] == [f"r{at}" for at in range(5)]
     alone = [Desk().replies(document)[0] for document in documents]
     assert together == [{k: v for k, v in reply.items() if k != "request_id"} for reply in alone]
+
+
+def test_wishes_need_a_hybrid_and_labels_that_there_are() -> None:
+    """Off: an error that names the setting; on: a genre that no item has is an error, not a list of something else."""
+    asked = {"wishes": {"genres": ["Noir"]}}
+    (refused,), (unknown,) = Desk().replies(asked), Desk(content_weight=0.3).replies(asked)
+    assert refused["error"]["code"] == "not_hybrid"
+    assert "ranking.content_weight" in refused["error"]["message"]
+    assert unknown["error"]["code"] == "unknown_label"
+    (nothing,) = Desk(content_weight=0.3).replies({"wishes": {}})
+    assert nothing["error"]["code"] == "missing_field"
 
 
 def test_similar_users_are_named_only_where_that_is_allowed() -> None:

@@ -1,5 +1,6 @@
 """Item factors: what the decomposition must reproduce, how users are folded in, and files that are none."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumers.factor_baseline import PureSvd
 from consumers.factor_files import read_factors, write_factors
 from consumers.factor_training import FactorError, trained_factors
+from recommender.baselines import RECENT_HALF_LIFE, RETRAININGS
+from recommender.evaluation import RatedEvent
 from recommender.factors import Factors
 from recommender.profile import EMPTY_HISTORY, History
 from recommender.vector import ValueRule, user_vector
@@ -99,3 +103,36 @@ def test_a_file_without_factors_is_refused_with_what_to_do(tmp_path: Path, conte
         np.savez(path, items=np.array([2, 1]), factors=np.zeros((2, 1)))
     with pytest.raises(FactorError, match=r"factors\.npz.*tastestream factors train"):
         read_factors(path)
+
+
+def values_of(ratings: dict[int, float]) -> dict[int, float]:
+    """What the default stores of ratings: r − the mean + 1.5, over √(Σ² + 10)."""
+    centre = sum(ratings.values()) / len(ratings)
+    norm = math.sqrt(sum((rating - centre + 1.5) ** 2 for rating in ratings.values()) + 10)
+    return {item: (rating - centre + 1.5) / norm for item, rating in ratings.items()}
+
+
+def test_pure_svd_scores_by_projection_onto_factors_made_before() -> None:
+    """Law: r V Vᵀ, r the values of a user who came after V was made, the latest ratings most; nothing that is rated."""
+    chance = np.random.default_rng(1)
+    users = {
+        f"u{user}": {int(item): float(chance.integers(1, 6)) for item in chance.permutation(15)[:6]}
+        for user in range(20)
+    }
+    latest = {3: 5.0, 8: 1.0, 11: 4.0}
+    events = [RatedEvent(user, item, one, one, 0) for user, some in users.items() for item, one in some.items()]
+    # So many that it is made once, after those who are there before.
+    system = PureSvd((RETRAININGS + 1) * len(events))
+    assert not system.assess("ann", 0).shown
+    system.learn([*events, *(RatedEvent("ann", item, one, one, 1) for item, one in latest.items())])
+    matrix, mine = np.zeros((len(users), 15)), np.zeros(15)
+    for row, ratings in zip(matrix, users.values(), strict=True):
+        for item, value in values_of(ratings).items():
+            row[item] = value
+    for age, (item, value) in enumerate(reversed(values_of(latest).items())):
+        mine[item] = value * 0.5 ** (age / RECENT_HALF_LIFE)
+    right = np.linalg.svd(matrix)[2][:14]
+    scores = mine @ right.T @ right
+    expected = [item for item in np.argsort(-scores).tolist() if scores[item] > 0 and item not in latest]
+    assert system.assess("ann", 0).shown == expected[:10]
+    assert expected

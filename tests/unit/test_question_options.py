@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from consumers.commands.ask import AskOptions
-from consumers.commands.question_options import conditions, likes, rules
+from consumers.commands.question_options import conditions, likes, rules, wishes
 from schemas.request_errors import RequestError
 from schemas.requests import RequestLimits, decode_request
 
@@ -54,6 +54,14 @@ def test_an_attribute_is_a_value_several_a_range_or_around_a_middle(text: str, c
     """Any name that is no condition of its own is an attribute."""
     (name, *_) = text.split("=")
     assert conditions([text]) == {"neighbours": {"attributes": {name: condition}}}
+
+
+def test_wishes_are_genres_and_tags() -> None:
+    """Only what is named stands in the request, and wishes alone are a question."""
+    assert wishes(["Noir"], ["heist", "rain"]) == {"wishes": {"genres": ["Noir"], "tags": ["heist", "rain"]}}
+    assert wishes([], ["heist"]) == {"wishes": {"tags": ["heist"]}}
+    assert wishes([], []) == {}
+    decode_request(orjson.dumps(AskOptions(like_genre=["Noir"]).document(0)), RequestLimits())
 
 
 def test_all_conditions_together() -> None:

@@ -162,3 +162,26 @@ def test_filters_that_nobody_could_meet_are_refused(given: dict[str, Any]) -> No
     """Law: a setting that makes no filter is an error, not a filter that quietly finds nothing."""
     with pytest.raises(ValidationError):
         Settings(filters=given)
+
+
+def test_weights_reach_the_rules_and_the_store() -> None:
+    """A weight on content gives the store its vector, and the lists another label."""
+    mixed = Settings(ranking={"content_weight": 0.3})
+    (spec,) = store_settings(mixed).further.values()
+    assert (spec.dimensions, ranking_rules(mixed).content_weight) == (128, 0.3)
+    assert ranking_rules(mixed).label() != ranking_rules(Settings()).label()
+    assert not store_settings(Settings()).further
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"ranking": {"content_weight": 0.6, "factors_weight": 0.5, "factors_file": "f.npz"}},
+        {"ranking": {"factors_weight": 0.5}},
+        {"ranking": {"content_weight": 0.3}, "topics": {"items": "off"}},
+    ],
+)
+def test_weights_that_nothing_stands_behind_are_refused(given: dict[str, Any]) -> None:
+    """More than everything, factors without a file, content without a catalogue."""
+    with pytest.raises(ValidationError, match="weight"):
+        Settings(**given)
