@@ -7,15 +7,16 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from consumers.lists import ListWriter
+from recommender import explanation
 from recommender.catalogue import Catalogue, CatalogueItem
 from recommender.content import content_vector
 from recommender.embedding import embeddings, further_vectors, stored_vectors
 from recommender.explaining import Explainer
-from recommender.explanation import SCORE_DIGITS, UNITS, Explanation
+from recommender.explanation import SCORE_DIGITS, UNITS, Explanation, apportioned
 from recommender.factors import Factors
 from recommender.memory_store import MemoryStore
 from recommender.profile import EMPTY_HISTORY, NEW_USER, HistoryLimits, Rate, Update, UserState, fold
@@ -162,7 +163,7 @@ def nearest_by_hand(population: Population, rules: RankingRules) -> dict[str, fl
     return dict(sorted(total.items(), key=lambda row: -row[1])[: rules.neighbours])
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(POPULATIONS, st.sampled_from(["content", "factors", "all", "factors alone"]))
 def test_neighbours_are_those_of_the_combination_by_hand(population: Population, ways: str) -> None:
     """Law: similarity = Σ weight · similarity / the best of that way, of the K best of each; the K best of all stay."""
@@ -194,7 +195,18 @@ def readings(why: Explanation) -> tuple[int, int]:
     return neighbours + shared, ratings + shared
 
 
-@settings(max_examples=100)
+@pytest.fixture(autouse=True)
+def _what_is_rounded_added_up_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law, of every explanation in this module: rounding has nothing to mend but roundings."""
+
+    def watched(amounts: Sequence[float], total: int) -> list[int]:
+        assert not amounts or abs(math.fsum(amounts) - total) < 1.5
+        return apportioned(amounts, total)
+
+    monkeypatch.setattr(explanation, "apportioned", watched)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(POPULATIONS, st.sampled_from(sorted(WAYS)), st.booleans())
 def test_reasons_add_up_whatever_found_the_neighbours(population: Population, ways: str, wishing: bool) -> None:
     """Law: both readings of every item add up to its printed score; explaining changes no list."""
