@@ -34,8 +34,10 @@ from consumers.settings_mapping import (
     history_limits,
     ranking_rules,
     wanted_factors,
+    shadow_vectors,
     wire_rules,
 )
+from consumers.shadow import open_shadow
 from consumers.source import KafkaSource, SourceOptions
 from consumers.store_opening import generations, open_generation, open_item_ids
 from consumers.surroundings import Surroundings
@@ -98,7 +100,9 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         recommender = _recommender(settings, store, around)
         lists = _list_writer(settings, store, recommender.catalogue, items)
         dead_letter_max_bytes = topics[settings.dead_letter_topic].max_message_bytes
-        live = live_report(settings, recommender, around.metrics, usable_metrics_topic(settings))
+        metrics_topic = usable_metrics_topic(settings)
+        shadow = open_shadow(settings, store, recommender.catalogue, around.metrics, metrics_topic)
+        live = live_report(settings, recommender, around.metrics, metrics_topic, shadow)
         handler = _handler(settings, store, recommender, around, lists, dead_letter_max_bytes, live)
         patience_s = settings.limits.store_retry_limit_s
         membership = Membership(store, patience_s, handler.drop_caches, tenure.check, around.wait_unless_stopping)
@@ -122,7 +126,9 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
             stack.callback(table.close)
         around.watchdog.start()
         stack.callback(around.watchdog.stop)
-        parts = Parts(source, sink, store, handler, recommender, tenure.check_now_and_then, table, desk, live)
+        ranking_too = None if shadow is None else shadow.recommender
+        check_tenure = tenure.check_now_and_then
+        parts = Parts(source, sink, store, handler, recommender, check_tenure, table, desk, live, ranking_too)
         yield Worker(parts, limits, around)
 
 
@@ -229,8 +235,8 @@ def _handler(
         DeadLetterLimits(dead_letter_tolerance(settings)),
         lists.item_ids,
     )
-    cache_max_bytes = settings.limits.own_cache_max_bytes
-    state_rules = StateRules(rules.value, history_limits(settings), cache_max_bytes, recommender.embeddings)
+    cache_max_bytes, further = settings.limits.own_cache_max_bytes, shadow_vectors(settings)
+    state_rules = StateRules(rules.value, history_limits(settings), cache_max_bytes, recommender.embeddings, further)
     states = UserStates(store, state_rules, writer=secrets.token_hex(8))
     popular = PopularList(recommender, lists, settings.input_topics[0], settings.ranking.popular_interval_s)
     ranking = explaining(recommender, settings.ranking.explain_items)

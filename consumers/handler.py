@@ -176,7 +176,7 @@ class Handler:
         ranked = self._recommender.recommend([(decoded.event.user_id, state) for _, decoded, state in due])
         self._lists.look_up(ranked)
         if self._live is not None:
-            self._live.ranked([decoded.event.user_id for _, decoded, _ in due], ranked)
+            self._live.ranked([(decoded.event.user_id, state) for _, decoded, state in due], ranked)
         now_ms = self._clock_ms()
         lists = [self._lists.write(*answer, found, now_ms) for answer, found in zip(due, ranked, strict=True)]
         self._metrics.outcome("list", len(lists))

@@ -35,6 +35,7 @@ MetricName = Literal[
     "tastestream_live_user_coverage",
     "tastestream_live_item_coverage",
     "tastestream_live_vector_size",
+    "tastestream_live_paired_z",
 ]
 VerifyMetricName = Literal[
     "tastestream_verify_users",
@@ -45,10 +46,24 @@ VerifyMetricName = Literal[
     "tastestream_verify_seconds",
 ]
 """What `tastestream verify` serves, which is a process of its own."""
-StepName = Literal["decode", "read", "write", "rank", "search", "send", "flush", "commit", "total", "answer", "reply"]
+StepName = Literal[
+    "decode",
+    "read",
+    "write",
+    "rank",
+    "search",
+    "send",
+    "flush",
+    "commit",
+    "total",
+    "answer",
+    "reply",
+    "shadow",
+    "shadow_search",
+]
 Outcome = Literal["applied", "duplicate", "dead_letter", "replayed", "list", "tombstone"]
 RequestOutcome = Literal["answered"] | ErrorCode
-CacheName = Literal["own", "neighbours", "lists"]
+CacheName = Literal["own", "neighbours", "lists", "shadow"]
 PlainFigure = Literal[
     "judged_share",
     "coverage",

@@ -193,6 +193,9 @@ class LiveGauges:
         }
         for plain in self._plain.values():
             plain.set(math.nan)
+        self._paired_z = gauge(
+            "tastestream_live_paired_z", "McNemar's z: above 0 the preset hits more", "preset", "against"
+        )
 
     def show(self, found: LiveMetrics) -> None:
         """Serve the figures of a record."""
@@ -208,6 +211,10 @@ class LiveGauges:
                 self._seconds.labels(part, quantile).set(_number(ms) / 1000)
         for name, gauge in self._plain.items():
             gauge.set(_number(found[name]))
+
+    def show_paired(self, found: LiveMetrics) -> None:
+        """Serve what a shadow's record says of it beside the published lists."""
+        self._paired_z.labels(found["preset"], found["against"]).set(_number(found["paired_z"]))
 
 
 class VerifyMetrics:

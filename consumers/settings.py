@@ -40,6 +40,7 @@ from consumers.settings_sources import (
     validation_problems,
     variables_layer,
 )
+from recommender.rules import PRESETS
 
 DEFAULT_FILE = "tastestream.toml"
 _HIDDEN = "***"
@@ -104,6 +105,20 @@ class Settings(BaseSettings):
     def _require_a_catalogue_for_content(self) -> Self:
         if self.ranking.content_weight and self.items_topic is None:
             raise ValueError("ranking.content_weight needs a catalogue, and topics.items is off: name its topic")
+        return self
+
+    @model_validator(mode="after")
+    def _require_a_shadow_that_can_be_judged(self) -> Self:
+        shadow, ranking = self.evaluation.shadow, self.ranking
+        if shadow is None:
+            return self
+        if shadow == ranking.preset:
+            raise ValueError(f"evaluation.shadow: {shadow} makes the published lists already: name another preset")
+        if not self.evaluation.window_events:
+            raise ValueError("evaluation.shadow needs live evaluation: set evaluation.window_events above 0")
+        is_fixed = PRESETS[shadow].value.centre is not None
+        if is_fixed and (ranking.global_mean is None or ranking.global_deviation is None):
+            raise ValueError(f"evaluation.shadow: {shadow} needs ranking.global_mean and ranking.global_deviation")
         return self
 
     def prefixed(self, name: str) -> str:

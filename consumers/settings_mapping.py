@@ -1,7 +1,8 @@
 """From settings to what the core, the wire, the cluster and a server take; pure, but for the file of factors."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from consumers.dead_letter_limits import DeadLetterTolerance
@@ -14,11 +15,12 @@ from consumers.stores.server_options import ServerOptions
 from consumers.topics import GroupSpec, TopicSpec, metrics_spec, request_topic_specs, topic_specs
 from recommender.embedding import further_vectors
 from recommender.factors import Factors
+from consumers.user_states import FurtherVectors
 from recommender.profile import HistoryLimits
 from recommender.rules import PRESETS, RankingRules
 from recommender.standing_filters import NO_FILTERS
 from recommender.store import StoreSettings
-from recommender.vector import ValueRule
+from recommender.vector import ValueRule, VectorSpec, user_vector
 from schemas.decode import WireRules
 from schemas.requests import RequestLimits
 from schemas.scale import Scale
@@ -100,20 +102,57 @@ def _set(wanted: RankingSettings, names: Mapping[str, str]) -> dict[str, Any]:
     return {rule: value for rule, value in given.items() if value is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class ShadowPlan:
+    """A second ranking: its rules, and the further vector that it finds neighbours by; None: the main one."""
+
+    preset: str
+    rules: RankingRules
+    vector: str | None
+
+
+def shadow_plan(settings: Settings) -> ShadowPlan | None:
+    """The shadow that the settings ask for: a preset as it is, on this catalogue's scale, with its standing filters.
+
+    Of several ratings of an item the same counts as in the main ranking, because both have one history.
+    """
+    preset, own, rules = settings.evaluation.shadow, settings.ranking, ranking_rules(settings)
+    if preset is None:
+        return None
+    ranking = RankingSettings(
+        preset=preset,
+        global_mean=own.global_mean,
+        global_deviation=own.global_deviation,
+        duplicates=rules.value.duplicates,
+    )
+    shadow = ranking_rules(settings.model_copy(update={"ranking": ranking}))
+    if (shadow.value.fingerprint, shadow.idf) == (rules.value.fingerprint, rules.idf):
+        return ShadowPlan(preset, shadow, None)
+    # Weighed or not belongs to the name, because a vector stays as it was made.
+    return ShadowPlan(preset, shadow, f"{shadow.value.fingerprint}-{'idf' if shadow.idf else 'plain'}")
+
+
+def shadow_vectors(settings: Settings) -> FurtherVectors:
+    """What the shadow finds neighbours by, where that is no vector of the main ranking."""
+    plan = shadow_plan(settings)
+    return {} if plan is None or plan.vector is None else {plan.vector: partial(user_vector, rule=plan.rules.value)}
+
+
 def store_settings(settings: Settings) -> StoreSettings:
     """What a store must have been made for.
 
     Raises:
         FactorError: factors have a weight, and their file cannot be read.
     """
-    catalogue, rules = settings.catalogue, ranking_rules(settings)
+    catalogue, rules, shadow = settings.catalogue, ranking_rules(settings), shadow_plan(settings)
+    beside = {} if shadow is None or shadow.vector is None else {shadow.vector: VectorSpec(idf=shadow.rules.idf)}
     return StoreSettings(
         catalogue=catalogue.item_ids,
         scale_min=catalogue.scale_min,
         scale_max=catalogue.scale_max,
         value_rule=rules.value.fingerprint,
         idf=rules.idf,
-        further=further_vectors(rules, wanted_factors(settings, rules)),
+        further={**further_vectors(rules, wanted_factors(settings, rules)), **beside},
     )
 
 

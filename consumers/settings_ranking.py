@@ -9,7 +9,8 @@ from consumers.settings_section import Section
 from recommender.rules import PRESETS
 
 
-def _known_preset(name: str) -> str:
+def known_preset(name: str) -> str:
+    """The name of a preset; raises ValueError where it is of none."""
     if name not in PRESETS:
         raise ValueError(f"there is no such preset; there are: {', '.join(PRESETS)}")
     return name
@@ -18,7 +19,7 @@ def _known_preset(name: str) -> str:
 class RankingSettings(Section):
     """How lists are made. What is not set is as the preset has it; what decides the stored vectors needs a rebuild."""
 
-    preset: Annotated[str, AfterValidator(_known_preset)] = "default"
+    preset: Annotated[str, AfterValidator(known_preset)] = "default"
     """The named set of rules: default, tutorial or article."""
     list_length: Annotated[int, Field(ge=1, le=500)] | None = None
     """Items of a list."""

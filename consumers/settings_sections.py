@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from consumers.settings_ranking import known_preset
 from consumers.settings_section import SEPARATED_BY_COMMAS, Section
 from consumers.stores.payload_indexes import payload_indexes
 from schemas.identity import CatalogueKind
@@ -156,6 +157,10 @@ class LimitSettings(Section):
         return self
 
 
+def _none_if_off(value: Any) -> Any:
+    return None if isinstance(value, str) and value.lower() in {"off", "none"} else value
+
+
 class EvaluationSettings(Section):
     """Live evaluation: every rating is first judged by the list that its user had."""
 
@@ -165,10 +170,10 @@ class EvaluationSettings(Section):
     """Memory for the users' last lists; a rating of a user whose list is not held is not judged."""
     publish_interval_s: Annotated[float, Field(ge=0.1, le=3_600)] = 10
     """How often new figures are published at most, to topics.metrics and on /metrics."""
-
-
-def _none_if_off(value: Any) -> Any:
-    return None if isinstance(value, str) and value.lower() in {"off", "none"} else value
+    shadow: Annotated[Annotated[str, AfterValidator(known_preset)] | None, BeforeValidator(_none_if_off)] = None
+    """A second preset that is judged on the same ratings, its lists never published; the same for all workers."""
+    shadow_cache_max_bytes: Annotated[int, Field(ge=0)] = 67_108_864
+    """Memory for the neighbours of the shadow's lists; the lists it is judged by have lists_max_bytes once more."""
 
 
 class HttpSettings(Section):

@@ -9,17 +9,19 @@
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from recommender.bounded_cache import BoundedCache
 from recommender.embedding import Embedding, stored_vectors
-from recommender.profile import NEW_USER, HistoryLimits, Update, UserState, fold
+from recommender.profile import NEW_USER, History, HistoryLimits, Update, UserState, fold
 from recommender.store import StateWrite, Store, StoreRestoredError, StoreUnavailableError, UserWrite
-from recommender.vector import ValueRule, user_vector
+from recommender.vector import ValueRule, Vector, user_vector
 
 ATTEMPTS_MAX = 20
 _STATE_OVERHEAD_BYTES = 1_000
+FurtherVectors = Mapping[str, Callable[[History], Vector | None]]
+"""How vectors beside the main one are made of a history, by name; None: the user has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class StateRules:
     limits: HistoryLimits
     cache_max_bytes: int
     embeddings: Sequence[Embedding] = ()
+    further: FurtherVectors = field(default_factory=dict)
 
 
 class UserStates:
@@ -119,7 +122,10 @@ class UserStates:
         self._tried[user_id] = expected | {folded.tag}
         self.cache.drop(user_id)
         vector = user_vector(folded.history, self._rules.value)
-        further = stored_vectors(self._rules.embeddings, folded.history)
+        further = {**stored_vectors(self._rules.embeddings, folded.history)}
+        for name, make in self._rules.further.items():
+            if (beside := make(folded.history)) is not None:
+                further[name] = beside
         return UserWrite(user_id, folded, vector, expected - {0}, missing=0 in expected, further=further)
 
     def _write(self, request: StateWrite) -> Mapping[str, UserState]:

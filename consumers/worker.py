@@ -63,6 +63,8 @@ class Parts:
     """Where requests are answered, between batches; None where none are."""
     live: LiveReport | None = None
     """Whose figures are published although there is no batch, once it is time; the handler has the same one."""
+    shadow: Recommender | None = None
+    """A second ranking, which counts stored users for itself."""
 
 
 class Worker:
@@ -73,6 +75,7 @@ class Worker:
         self._limits = limits
         self._around = around
         self._setbacks_in_a_row = 0
+        self._rankings = [ranking for ranking in (parts.recommender, parts.shadow) if ranking is not None]
         self._counted_at = time.monotonic()
         self._is_counted = False
         self._status = Status(parts.source, parts.handler, parts.recommender, around)
@@ -89,7 +92,8 @@ class Worker:
         """
         # While the group gives us partitions: the kernels, and a first look at the stored ratings, so that the first
         # list already knows what an average rating is.
-        self._parts.recommender.warm_up()
+        for ranking in self._rankings:
+            ranking.warm_up()
         self._load_catalogue()
         self._count_slice()
         while not self._around.stopping.is_set():
@@ -196,9 +200,9 @@ class Worker:
             raise
         with metrics.timed("commit"):
             parts.sink.commit(next_offsets, batch.group_metadata)
-        parts.handler.committed()
         self._setbacks_in_a_row = 0
         self._measure_freshness(batch)
+        parts.handler.committed()
 
     def _publish_overdue(self) -> None:
         """What no batch has come to take along."""
@@ -237,14 +241,15 @@ class Worker:
             self._parts.catalogue.load(goes_on)
 
     def _count_slice(self) -> None:
-        recommender = self._parts.recommender
+        users_max = self._limits.scan_slice_users
         try:
-            if recommender.scan_slice(self._limits.scan_slice_users):
+            if any(ranking.scan_slice(users_max) for ranking in self._rankings):
                 self._counted_at = time.monotonic()
                 return
             self._is_counted = True
             if not self._parts.store.exclusive and self._is_count_old():
-                recommender.rescan()
+                for ranking in self._rankings:
+                    ranking.rescan()
         except StoreUnavailableError as error:
             log.warning("popularity could not be counted now", error=str(error))
 

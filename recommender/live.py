@@ -117,6 +117,12 @@ class LiveEvaluation:
         return self._ratings.rows
 
     @property
+    def ranks(self) -> NDArray[np.int8]:
+        """The ranks of the window's ratings, oldest first."""
+        self._fill_ratings()
+        return self._ratings.in_order["rank"]
+
+    @property
     def lists(self) -> Rows:
         """The window of lists, with the columns of `_LISTS`."""
         self._fill_lists()

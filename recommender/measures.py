@@ -178,6 +178,11 @@ def paired_z(one: Report, other: Report) -> float | None:
     pairs = list(zip(one.warm_hits, other.warm_hits, strict=True))
     only_one = sum(first > second for first, second in pairs)
     only_other = sum(first < second for first, second in pairs)
+    return mcnemar_z(only_one, only_other)
+
+
+def mcnemar_z(only_one: int, only_other: int) -> float | None:
+    """(b − c) / √(b + c) of so many events that only one of two systems hit (McNemar 1947); None without any."""
     if not only_one + only_other:
         return None
     return (only_one - only_other) / math.sqrt(only_one + only_other)

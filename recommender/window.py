@@ -23,6 +23,11 @@ class Window:
         """The rows, shape (len(self),), in no particular order; a view that the next `append` overwrites."""
         return self._kept[: len(self)]
 
+    @property
+    def in_order(self) -> Rows:
+        """A copy of the rows, oldest first."""
+        return np.roll(self.rows, -(self._appended % len(self._kept)) if len(self) == len(self._kept) else 0)
+
     def blank(self, n: int) -> Rows:
         """Rows of zeros to fill in and append."""
         return np.zeros(n, self._kept.dtype)

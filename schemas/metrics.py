@@ -3,10 +3,13 @@
 A figure is null where nothing says it yet. Rates and shares are from 0 to 1, novelty is in bits, times are in ms.
 """
 
-from typing import Literal
+from typing import (
+    Literal,
+    NotRequired,  # pydantic makes a JSON Schema of no other before Python 3.12
+)
 
 import orjson
-from typing_extensions import TypedDict  # pydantic makes a JSON Schema of no other before Python 3.12
+from typing_extensions import TypedDict
 
 from schemas.messages import CloudEvent, Message, output_headers
 
@@ -34,6 +37,9 @@ class LiveMetrics(TypedDict):
 
     Windows hold the last `window_events` first ratings of items (`ratings` of them, `judged_share` of which met a list)
     and as many lists (`lists`). `mae` and `rmse` are of the `n_predicted` items that stood anywhere in the user's list.
+
+    A shadow, whose lists are judged and never published, says in `against` which preset makes the published ones, and
+    in `paired_z` McNemar's z over the `paired_ratings` that both judged: above 0 the shadow hits more; null: neither.
     """
 
     schema: Literal[1]
@@ -62,6 +68,9 @@ class LiveMetrics(TypedDict):
     user_coverage: float | None
     item_coverage: float | None
     vector_size: float | None
+    against: NotRequired[str]
+    paired_z: NotRequired[float | None]
+    paired_ratings: NotRequired[int]
     generated_at: str
 
 

@@ -44,6 +44,8 @@ def _table(found: list[LiveMetrics]) -> Table:
         table.add_column(Text(f"{record['instance']} ({record['preset']})"), justify="right", overflow="fold")
     for name, cell in _ROWS.items():
         table.add_row(name, *(Text(cell(record)) for record in found))
+    if any("against" in record for record in found):
+        table.add_row("paired z, McNemar", *(Text(_paired(record)) for record in found))
     ages = [length_text(max(0, now_ms - parse_time(record["generated_at"]))) for record in found]
     table.add_row("published", *(f"{age} ago" for age in ages))
     return table
@@ -63,6 +65,12 @@ def _hits(found: HitFigures) -> str:
 
 def _times(found: TimeFigures | None) -> str:
     return "–" if found is None else f"{found['p50']:,.1f}, {found['p99']:,.1f} ms"
+
+
+def _paired(found: LiveMetrics) -> str:
+    if "against" not in found:
+        return ""
+    return f"{_number(found['paired_z'], 2)} of {found['paired_ratings']:,} against {found['against']}"
 
 
 _ROWS: dict[str, Callable[[LiveMetrics], str]] = {

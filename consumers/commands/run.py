@@ -17,10 +17,19 @@ GapOption = Annotated[
     ),
 ]
 
+ShadowOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shadow",
+        metavar="PRESET",
+        help="Judge a second preset on the same ratings, without publishing its lists; see `tastestream metrics`.",
+    ),
+]
 
-def run_command(context: typer.Context, accept_gap: GapOption = None) -> None:
+
+def run_command(context: typer.Context, accept_gap: GapOption = None, shadow: ShadowOption = None) -> None:
     """Consume ratings, keep the store up to date, publish fresh lists; until SIGTERM or Ctrl-C."""
-    settings = settings_of(context)
+    settings = settings_of(context, {"evaluation": {"shadow": shadow}})
     configure_logs(settings.log)
     run(settings, accepted_gaps(accept_gap or []))
 

@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from consumers.handler import Beside, Door, Handler
 from consumers.lists import ListWriter
-from consumers.live_report import LiveReport, Reporter, live_report
+from consumers.live_record import Reporter
+from consumers.live_report import LiveReport, live_report
 from consumers.metrics import Metrics
 from consumers.records import Batch, Record
 from consumers.settings import Settings
