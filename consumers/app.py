@@ -100,9 +100,7 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         recommender = _recommender(settings, store, around)
         lists = _list_writer(settings, store, recommender.catalogue, items)
         dead_letter_max_bytes = topics[settings.dead_letter_topic].max_message_bytes
-        metrics_topic = usable_metrics_topic(settings)
-        shadow = open_shadow(settings, store, recommender.catalogue, around.metrics, metrics_topic)
-        live = live_report(settings, recommender, around.metrics, metrics_topic, shadow)
+        live, shadow = _judging(settings, store, recommender, around.metrics)
         handler = _handler(settings, store, recommender, around, lists, dead_letter_max_bytes, live)
         patience_s = settings.limits.store_retry_limit_s
         membership = Membership(store, patience_s, handler.drop_caches, tenure.check, around.wait_unless_stopping)
@@ -126,9 +124,8 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
             stack.callback(table.close)
         around.watchdog.start()
         stack.callback(around.watchdog.stop)
-        ranking_too = None if shadow is None else shadow.recommender
         check_tenure = tenure.check_now_and_then
-        parts = Parts(source, sink, store, handler, recommender, check_tenure, table, desk, live, ranking_too)
+        parts = Parts(source, sink, store, handler, recommender, check_tenure, table, desk, live, shadow)
         yield Worker(parts, limits, around)
 
 
@@ -139,6 +136,15 @@ def _recommender(settings: Settings, store: Store, around: Surroundings) -> Reco
     rules = ranking_rules(settings)
     factors = wanted_factors(settings, rules)
     return Recommender(store, rules, cache_max_bytes, RankingKernels(), catalogue, searching, factors)
+
+
+def _judging(
+    settings: Settings, store: Store, recommender: Recommender, metrics: Metrics
+) -> tuple[LiveReport | None, Recommender | None]:
+    """Live evaluation, and the second ranking that is judged beside the first."""
+    topic = usable_metrics_topic(settings)
+    shadow = open_shadow(settings, store, recommender.catalogue, metrics, topic)
+    return live_report(settings, recommender, metrics, topic, shadow), shadow and shadow.recommender
 
 
 def _catalogue_table(

@@ -13,7 +13,7 @@ from consumers.lists import ListWriter
 from consumers.live_report import live_report
 from consumers.metrics import Metrics
 from consumers.records import Batch, Record
-from consumers.settings import Settings, SettingsError, load_settings
+from consumers.settings import Settings, load_settings
 from consumers.settings_mapping import (
     history_limits,
     ranking_rules,
@@ -21,6 +21,7 @@ from consumers.settings_mapping import (
     shadow_vectors,
     store_settings,
 )
+from consumers.settings_sources import SettingsError
 from consumers.shadow import open_shadow
 from consumers.stores.edge import EdgeStore
 from consumers.user_states import StateRules, UserStates
@@ -86,10 +87,9 @@ class Rig:
         recommender = Recommender(self.store, rules, 1 << 20)
         self.shadow = open_shadow(settings, self.store, recommender.catalogue, self.metrics, FIGURES)
         self.shown: dict[str, RankedList] = {}
-        for ranking in (recommender, self.shadow and self.shadow.recommender):
-            if ranking is not None:
-                ranking.scan_slice(1_000)
+        recommender.scan_slice(1_000)
         if self.shadow is not None:
+            self.shadow.recommender.scan_slice(1_000)
             self._keep_what(self.shadow.recommender)
         report = live_report(settings, recommender, self.metrics, FIGURES, self.shadow)
         assert report is not None
