@@ -113,12 +113,6 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         desk = open_desk(settings, request_topics, shared, properties, options.patience)
         if desk is not None:
             stack.callback(desk.close)
-        limits = WorkerLimits(
-            settings.limits.store_retry_limit_s,
-            settings.limits.scan_slice_users,
-            settings.limits.rescan_interval_s,
-            poll_timeout_s=settings.limits.poll_timeout_s,
-        )
         table = _catalogue_table(settings, recommender.catalogue, items, around.metrics)
         if table is not None:
             stack.callback(table.close)
@@ -126,7 +120,7 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         stack.callback(around.watchdog.stop)
         check_tenure = tenure.check_now_and_then
         parts = Parts(source, sink, store, handler, recommender, check_tenure, table, desk, live, shadow)
-        yield Worker(parts, limits, around)
+        yield Worker(parts, _worker_limits(settings), around)
 
 
 def _recommender(settings: Settings, store: Store, around: Surroundings) -> Recommender:
@@ -138,13 +132,24 @@ def _recommender(settings: Settings, store: Store, around: Surroundings) -> Reco
     return Recommender(store, rules, cache_max_bytes, RankingKernels(), catalogue, searching, factors)
 
 
+def _worker_limits(settings: Settings) -> WorkerLimits:
+    limits = settings.limits
+    return WorkerLimits(
+        limits.store_retry_limit_s,
+        limits.scan_slice_users,
+        limits.rescan_interval_s,
+        poll_timeout_s=limits.poll_timeout_s,
+    )
+
+
 def _judging(
     settings: Settings, store: Store, recommender: Recommender, metrics: Metrics
 ) -> tuple[LiveReport | None, Recommender | None]:
     """Live evaluation, and the second ranking that is judged beside the first."""
     topic = usable_metrics_topic(settings)
     shadow = open_shadow(settings, store, recommender.catalogue, metrics, topic)
-    return live_report(settings, recommender, metrics, topic, shadow), shadow and shadow.recommender
+    live = live_report(settings, recommender, metrics, topic, shadow)
+    return live, None if shadow is None else shadow.recommender
 
 
 def _catalogue_table(
