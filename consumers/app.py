@@ -33,8 +33,8 @@ from consumers.settings_mapping import (
     dead_letter_tolerance,
     history_limits,
     ranking_rules,
-    wanted_factors,
     shadow_vectors,
+    wanted_factors,
     wire_rules,
 )
 from consumers.shadow import open_shadow

@@ -13,9 +13,9 @@ from consumers.settings_ranking import RankingSettings
 from consumers.stores.payload_indexes import PayloadIndex, payload_indexes
 from consumers.stores.server_options import ServerOptions
 from consumers.topics import GroupSpec, TopicSpec, metrics_spec, request_topic_specs, topic_specs
+from consumers.user_states import FurtherVectors
 from recommender.embedding import further_vectors
 from recommender.factors import Factors
-from consumers.user_states import FurtherVectors
 from recommender.profile import HistoryLimits
 from recommender.rules import PRESETS, RankingRules
 from recommender.standing_filters import NO_FILTERS

@@ -122,7 +122,7 @@ class UserStates:
         self._tried[user_id] = expected | {folded.tag}
         self.cache.drop(user_id)
         vector = user_vector(folded.history, self._rules.value)
-        further = {**stored_vectors(self._rules.embeddings, folded.history)}
+        further: dict[str, Vector] = {**stored_vectors(self._rules.embeddings, folded.history)}
         for name, make in self._rules.further.items():
             if (beside := make(folded.history)) is not None:
                 further[name] = beside

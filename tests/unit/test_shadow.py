@@ -95,7 +95,7 @@ class Rig:
         assert report is not None
         report._monotonic_s = self._later
         self.report = report
-        state_rules = StateRules(rules.value, history_limits(settings), 1 << 20, shadow_vectors(settings))
+        state_rules = StateRules(rules.value, history_limits(settings), 1 << 20, further=shadow_vectors(settings))
         self.handler = Handler(
             Door(decoder_for("json"), WireRules(), "ratings.dlq", "/tests"),
             UserStates(self.store, state_rules, "writer"),
