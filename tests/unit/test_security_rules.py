@@ -30,6 +30,8 @@ LABELS = {
     "kind",
     "part",
     "quantile",
+    "preset",
+    "against",
 }
 """All that a metric may tell its samples apart by; none of them grows with users or items."""
 
