@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Tests mostly wait, for brokers and processes: files of them run side by side, each process with a Kafka of its own.
+JOBS ?= 2
 VENV := .venv
 RUN := $(VENV)/bin
 CODE := schemas recommender producers consumers tests
@@ -31,7 +33,7 @@ demo: $(FOR_DEMO) ## MovieLens ratings through a real Kafka and the real Qdrant 
 	@$(RUN)/tastestream demo $(ARGS)
 
 test: lint type imports ## everything that must hold: lint, types, import contracts, all tests
-	$(RUN)/python -m pytest tests/unit tests/contract tests/fuzz tests/simulation tests/system $(ARGS)
+	$(RUN)/python -m pytest -n $(JOBS) --dist loadfile tests/unit tests/contract tests/fuzz tests/simulation tests/system $(ARGS)
 
 lint: $(FOR_DEV) ## ruff: rules and format
 	$(RUN)/ruff check .
