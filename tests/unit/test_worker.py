@@ -534,7 +534,7 @@ def test_the_memory_of_the_caches_is_told() -> None:
     """Law: each cache under its own name."""
     it = rig()
     it.worker.step()
-    assert it.served("tastestream_cache_bytes") == {"own": 20, "neighbours": 30, "lists": 0}
+    assert it.served("tastestream_cache_bytes") == {"own": 20, "neighbours": 30, "lists": 0, "shadow": 0}
 
 
 # Counting what is stored
