@@ -3,7 +3,7 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from confluent_kafka import Message, Producer
@@ -44,15 +44,20 @@ class RequestClient:
 
     def reply(self, document: Any, headers: Headers = (), topic: str | None = None) -> Message:
         """The record that answers one request."""
-        with TopicReader({"bootstrap.servers": self.deployment.servers}, [topic or self.replies], WAIT_S) as reader:
+        with self._reader(topic or self.replies) as reader:
             messages = reader.from_now_on()
-            request_id = self.send(document, headers=headers)
-            deadline = time.monotonic() + WAIT_S
-            for message in messages:
-                if message is not None and message.key() == request_id.encode():
-                    return message
-                assert time.monotonic() < deadline, f"no reply to {document}"
-        raise AssertionError("the reader ended")
+            return _first(messages, [self.send(document, headers=headers)])
+
+    def send_until_answered(self, documents: Sequence[Any]) -> list[str]:
+        """Send all of them at once; returns their ids as soon as any of them has its reply."""
+        with self._reader(self.replies) as reader:
+            messages = reader.from_now_on(0.001)
+            sent = [self.send(document) for document in documents]
+            _first(messages, sent)
+        return sent
+
+    def _reader(self, topic: str) -> TopicReader:
+        return TopicReader({"bootstrap.servers": self.deployment.servers}, [topic], WAIT_S)
 
     def answers(self) -> dict[str, list[Message]]:
         """Every committed reply by request id."""
@@ -60,3 +65,12 @@ class RequestClient:
         for message in committed_records(self.deployment, self.replies):
             found[(message.key() or b"").decode()].append(message)
         return found
+
+
+def _first(messages: Iterator[Message | None], requests: Sequence[str]) -> Message:
+    keys, deadline = {request.encode() for request in requests}, time.monotonic() + WAIT_S
+    for message in messages:
+        if message is not None and message.key() in keys:
+            return message
+        assert time.monotonic() < deadline, f"no reply to any of {requests[:5]}"
+    raise AssertionError("the reader ended")

@@ -12,8 +12,6 @@ from consumers.cli import _ended
 from consumers.exit_codes import ExitCode, exit_code_lines
 from consumers.settings_sources import SettingsError
 
-pytestmark = pytest.mark.usefixtures("logging_as_it_was")
-
 COMMANDS = (
     "run",
     "demo",

@@ -11,8 +11,6 @@ from pydantic import SecretStr
 from consumers.logs import USER_KEYS, configure_logs
 from consumers.settings_sections import LogSettings
 
-pytestmark = pytest.mark.usefixtures("logging_as_it_was")
-
 CANARY = "hunter2-do-not-print"
 
 

@@ -127,7 +127,7 @@ def test_no_text_of_an_object_shows_a_secret(settings: Settings) -> None:
     assert CANARY not in str(settings.described())
 
 
-@pytest.mark.usefixtures("logging_as_it_was", "_in_the_environment")
+@pytest.mark.usefixtures("_in_the_environment")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_shows_a_secret(command: str, capfd: pytest.CaptureFixture[str]) -> None:
     """At the level debug, with Kafka and Qdrant away: neither its answer, nor its log, nor its error."""
@@ -138,7 +138,7 @@ def test_no_command_shows_a_secret(command: str, capfd: pytest.CaptureFixture[st
     assert CANARY not in shown.out + shown.err
 
 
-@pytest.mark.usefixtures("logging_as_it_was", "_in_the_environment")
+@pytest.mark.usefixtures("_in_the_environment")
 def test_config_check_lists_every_secret_as_stars(capfd: pytest.CaptureFixture[str]) -> None:
     """Each is listed, so that an operator sees that it is set; its value is three stars."""
     assert _ended(["config", "check", "--json"]) == ExitCode.KAFKA
@@ -155,7 +155,7 @@ def _break(properties: Mapping[str, Any], timeout_s: float) -> NoReturn:
     raise ZeroDivisionError(message)
 
 
-@pytest.mark.usefixtures("logging_as_it_was", "_in_the_environment")
+@pytest.mark.usefixtures("_in_the_environment")
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_no_traceback_shows_a_secret(
     form: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -170,7 +170,7 @@ def test_no_traceback_shows_a_secret(
     assert CANARY not in said
 
 
-@pytest.mark.usefixtures("logging_as_it_was", "_in_the_environment")
+@pytest.mark.usefixtures("_in_the_environment")
 def test_a_key_that_is_none_is_not_quoted(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """Where a client cannot use a secret it is given, the property is named, and its value is not."""
     monkeypatch.setenv(variable_of("kafka.properties"), json.dumps({"ssl.key.pem": CANARY}))
