@@ -5,34 +5,16 @@ with ItemProducer("localhost:9092") as items:
     items.remove(42)
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from producers.record_producer import RecordProducer
-from schemas.decode import WireRules
+from producers.record_producer import CheckedProducer
 from schemas.encode import item_message, removed_item_message
 from schemas.items import Item, decode_item
 from schemas.messages import Message
 
-DEFAULT_TOPIC = "items"
 
+class ItemProducer(CheckedProducer):
+    """Sends what items are to the topic of the catalogue; `rules` are the deployment's (kind of item ids)."""
 
-class ItemProducer(RecordProducer):
-    """Sends what items are to the topic of the catalogue; `rules` are the deployment's (kind of item ids).
-
-    Raises:
-        ValueError: a setting that librdkafka does not know, or that is not free here.
-    """
-
-    def __init__(
-        self,
-        bootstrap_servers: str,
-        topic: str = DEFAULT_TOPIC,
-        rules: WireRules | None = None,
-        settings: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(bootstrap_servers, topic, settings)
-        self._rules = rules or WireRules()
+    default_topic = "items"
 
     def put(self, item: Item) -> None:
         """All that is known of an item, in place of what was known before.
@@ -53,5 +35,5 @@ class ItemProducer(RecordProducer):
         self._send(removed_item_message(self.topic, item_id))
 
     def _send(self, message: Message) -> None:
-        decode_item(message.key, message.value, self._rules)
+        decode_item(message.key, message.value, self.rules)
         self.queue(message)

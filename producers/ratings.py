@@ -14,36 +14,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from producers.record_producer import RecordProducer
-from schemas.decode import RawRecord, WireRules, decode_json
+from producers.record_producer import CheckedProducer
+from schemas.decode import RawRecord, decode_json
 from schemas.encode import event_message
 from schemas.events import AttributeValue, Event, Forgotten, ProfileChanged, Rated, Retracted
-
-DEFAULT_TOPIC = "ratings"
 
 Time = datetime | int | str
 """When something was rated: a datetime with its zone, epoch milliseconds, or RFC 3339 text."""
 
 
-class RatingProducer(RecordProducer):
-    """Sends what changes a user to the topic of ratings; one for all threads of a process is enough.
+class RatingProducer(CheckedProducer):
+    """Sends what changes a user to the topic of ratings; one for all threads of a process is enough."""
 
-    `rules` are the deployment's (scale, kind of item ids); `settings` are further properties of librdkafka, such as
-    `security.protocol`.
-
-    Raises:
-        ValueError: a setting that librdkafka does not know, or that is not free here.
-    """
-
-    def __init__(
-        self,
-        bootstrap_servers: str,
-        topic: str = DEFAULT_TOPIC,
-        rules: WireRules | None = None,
-        settings: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(bootstrap_servers, topic, settings)
-        self._rules = rules or WireRules()
+    default_topic = "ratings"
 
     def rate(
         self, user: str | int, item: int | str, rating: float, rated_at: Time | None = None, event_id: str | None = None
@@ -94,7 +77,7 @@ class RatingProducer(RecordProducer):
             DeliveryError: the queue is full and records in it failed.
         """
         message = event_message(self.topic, event)
-        decode_json(RawRecord(message.key, message.value, time.time_ns() // 1_000_000), self._rules)
+        decode_json(RawRecord(message.key, message.value, time.time_ns() // 1_000_000), self.rules)
         self.queue(message)
 
 

@@ -8,10 +8,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from schemas.decode import WireRules
 from schemas.messages import Message as Outgoing
 
 FLUSH_TIMEOUT_S = 30.0
@@ -147,6 +148,29 @@ class RecordProducer:
 
     def _heard(self, error: KafkaError) -> None:
         self._last_error = error.str()
+
+
+class CheckedProducer(RecordProducer):
+    """Sends what the worker would take, by its own rules; without `topic`, to the one it reads by default.
+
+    `rules` are the deployment's (scale, kind of item ids); `settings` are further properties of librdkafka, such as
+    `security.protocol`.
+
+    Raises:
+        ValueError: a setting that librdkafka does not know, or that is not free here.
+    """
+
+    default_topic: ClassVar[str]
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        topic: str | None = None,
+        rules: WireRules | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(bootstrap_servers, topic or self.default_topic, settings)
+        self.rules = rules or WireRules()
 
 
 def _client(own: dict[str, Any], settings: Mapping[str, Any]) -> Producer:

@@ -1,14 +1,16 @@
 """One deployment of the service for a test: its settings, topics, workers and stores, apart from every other's."""
 
+import json
+import subprocess
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from service_process import PREFIX, WAIT_S, WorkerProcess, await_until
+from service_process import PREFIX, PROGRAM, WAIT_S, WorkerProcess, await_until, clean_environment
 
 from consumers.cluster import Cluster
 from consumers.settings import Settings, load_settings
@@ -82,6 +84,31 @@ class Deployment:
         """A worker that is not started yet; `variables` are settings of its own."""
         own = self._variables | _environment(**variables)
         return self._stack.enter_context(self.process(own, self._folder, *arguments))
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Of a command that is typed with the deployment's settings, at a terminal of 160 columns."""
+        return clean_environment({**self._variables, **_environment(**variables), "COLUMNS": "160"})
+
+    def command(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """A command of `tastestream`, run to its end by nobody at a terminal; `variables` are settings of its own."""
+        done = subprocess.run(
+            [*PROGRAM, *arguments],
+            cwd=self._folder,
+            env=self.environment(**variables),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def answer(self, *arguments: str, **variables: str) -> Any:
+        """The JSON document that a command prints when all is well."""
+        done = self.command(*arguments, "--json", **variables)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
     def produce(self, events: Iterable[Event]) -> None:
         """Send events, and return when the brokers have them."""

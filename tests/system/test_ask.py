@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from deployment import Deployment
 from sample_ratings import ratings
-from service_process import PROGRAM, WAIT_S, clean_environment
 
 from consumers.catalogue_reading import item_producer
 from consumers.exit_codes import ExitCode
@@ -25,20 +24,11 @@ def deployment(broker: str, topic_prefix: str, tmp_path: Path) -> Iterator[Deplo
 
 
 @pytest.fixture
-def ask(deployment: Deployment, tmp_path: Path) -> Ask:
+def ask(deployment: Deployment) -> Ask:
     """Runs the command with the deployment's settings."""
-    settings = {
-        "TASTESTREAM_KAFKA__BOOTSTRAP_SERVERS": deployment.servers,
-        "TASTESTREAM_NAMESPACE": str(deployment.settings.namespace),
-        "COLUMNS": "160",
-    }
 
     def run(*arguments: str) -> Done:
-        command = [*PROGRAM, "ask", *arguments]
-        environment = clean_environment(settings)
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=WAIT_S, check=False
-        )
+        return deployment.command("ask", *arguments)
 
     return run
 

@@ -1,7 +1,6 @@
 """The catalogue through the real broker: titles in lists, what changes, what leaves, and what is no item at all."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import ResourceType
 from deployment import Deployment
 from sample_ratings import ratings
-from service_process import PROGRAM, WAIT_S, WorkerProcess, clean_environment
+from service_process import WorkerProcess
 from topic_truth import committed_records
 
 from consumers.catalogue_reading import item_producer, read_catalogue
@@ -133,46 +132,31 @@ def test_the_topic_is_made_to_keep_removals(deployment: Deployment) -> None:
     assert (config["cleanup.policy"], int(config["delete.retention.ms"])) == ("compact", 36_500 * 86_400_000)
 
 
-def test_the_commands_fill_search_and_empty_the_catalogue(deployment: Deployment, tmp_path: Path) -> None:
+def test_the_commands_fill_search_and_empty_the_catalogue(deployment: Deployment) -> None:
     """`catalogue load|list|show|remove` as an operator types them, for people and for programs."""
-    done = answer(deployment, tmp_path, "load", "bundled")
+    done = deployment.answer("catalogue", "load", "bundled")
     assert done["items"] == 9_742
-    shown = answer(deployment, tmp_path, "show", "the matrix")
+    shown = deployment.answer("catalogue", "show", "the matrix")
     assert [(item["item_id"], item["title"]) for item in shown] == [(2571, "Matrix, The (1999)")]
-    assert answer(deployment, tmp_path, "show", "--link", "imdb:tt0133093") == shown
-    assert answer(deployment, tmp_path, "show", "2571") == shown
-    listed = answer(deployment, tmp_path, "list", "--genre", "film-noir", "--year-to", "1945", "--top", "2")
+    assert deployment.answer("catalogue", "show", "--link", "imdb:tt0133093") == shown
+    assert deployment.answer("catalogue", "show", "2571") == shown
+    listed = deployment.answer("catalogue", "list", "--genre", "film-noir", "--year-to", "1945", "--top", "2")
     assert len(listed["items"]) == 2
     assert all("Film-Noir" in item["genres"] and item["year"] <= 1945 for item in listed["items"])
-    assert answer(deployment, tmp_path, "remove", "2571", "5") == {
+    assert deployment.answer("catalogue", "remove", "2571", "5") == {
         "topic": deployment.settings.items_topic,
         "removed": [2571, 5],
     }
     assert read_catalogue(deployment.settings).removed() == [5, 2571]
-    refused = typed(deployment, tmp_path, "show", "The Matrix")
+    refused = deployment.command("catalogue", "show", "The Matrix")
     assert (refused.returncode, "has no 'The Matrix'" in refused.stderr) == (1, True)
-    assert "was removed" in typed(deployment, tmp_path, "show", "2571").stderr
-    unknown = typed(deployment, tmp_path, "list", "--genre", "Sifi")
+    assert "was removed" in deployment.command("catalogue", "show", "2571").stderr
+    unknown = deployment.command("catalogue", "list", "--genre", "Sifi")
     assert (unknown.returncode, "no item has the genre 'Sifi'" in unknown.stderr) == (1, True)
-    assert typed(deployment, tmp_path, "remove", "SKU-1").returncode == 2
-    assert typed(deployment, tmp_path, "load", "/nowhere").returncode == 2
-    people = typed(deployment, tmp_path, "list", "--genre", "Western", "--top", "3").stdout
+    assert deployment.command("catalogue", "remove", "SKU-1").returncode == 2
+    assert deployment.command("catalogue", "load", "/nowhere").returncode == 2
+    people = deployment.command("catalogue", "list", "--genre", "Western", "--top", "3").stdout
     assert "of 9,740 items; 2 were removed" in people
-
-
-def answer(deployment: Deployment, folder: Path, *arguments: str) -> Any:
-    """What a command of the catalogue answers to a program."""
-    done = typed(deployment, folder, *arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def typed(deployment: Deployment, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    variables = clean_environment(deployment._variables | {"COLUMNS": "160"})
-    command = [*PROGRAM, "catalogue", *arguments]
-    return subprocess.run(
-        command, cwd=folder, env=variables, capture_output=True, text=True, timeout=WAIT_S, check=False
-    )
 
 
 def test_everybody_s_lists_are_the_same_without_a_catalogue(deployment: Deployment) -> None:

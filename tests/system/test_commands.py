@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from deployment import Deployment
 from sample_ratings import ratings
-from service_process import PROGRAM, WAIT_S, clean_environment
+from service_process import PROGRAM, WAIT_S
 from topic_truth import committed_records, folded, updates
 
 from consumers.catalogue_reading import item_producer
@@ -48,21 +48,11 @@ class Operator:
 
     def run(self, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
         """A command, run to its end."""
-        return subprocess.run(
-            [*PROGRAM, *arguments],
-            cwd=self._folder,
-            env=self._environment(changed),
-            capture_output=True,
-            text=True,
-            timeout=WAIT_S,
-            check=False,
-        )
+        return self.deployment.command(*arguments, **changed)
 
     def answer(self, *arguments: str, **changed: str) -> Any:
         """The JSON document that a command prints when all is well."""
-        done = self.run(*arguments, "--json", **changed)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return self.deployment.answer(*arguments, **changed)
 
     def refusal(self, code: int, *arguments: str, **changed: str) -> str:
         """What a command says as it ends with this exit code, in a line or two and without a traceback."""
@@ -76,7 +66,7 @@ class Operator:
             subprocess.Popen(
                 [*PROGRAM, *arguments],
                 cwd=self._folder,
-                env=self._environment({}),
+                env=self.deployment.environment(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -89,10 +79,6 @@ class Operator:
         for process in self._started:
             process.kill()
             process.communicate()
-
-    def _environment(self, changed: dict[str, str]) -> dict[str, str]:
-        own = {f"TASTESTREAM_{name.upper()}": value for name, value in changed.items()}
-        return clean_environment({**self.deployment._variables, **own, "COLUMNS": "160"})
 
 
 @pytest.fixture

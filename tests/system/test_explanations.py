@@ -9,7 +9,7 @@ import pytest
 from deployment import Deployment
 from sample_ratings import ratings
 from score_readings import exact, readings
-from service_process import PROGRAM, WAIT_S, clean_environment
+from service_process import PROGRAM, WAIT_S
 from topic_truth import committed_records
 
 from schemas.events import Event, Rated
@@ -45,19 +45,6 @@ def served(deployment: Deployment, **settings: str) -> list[RecommendationList]:
     return published(deployment)
 
 
-def command(deployment: Deployment, folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    own = {f"TASTESTREAM_{name.upper()}": value for name, value in settings.items()}
-    return subprocess.run(
-        [*PROGRAM, *arguments],
-        cwd=folder,
-        env=clean_environment({**deployment._variables, **own, "COLUMNS": "160"}),
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-    )
-
-
 def test_lists_say_why_when_asked_and_add_up(deployment: Deployment) -> None:
     """The first so many items of every list carry their reasons, which add up to the printed score exactly."""
     deployment.produce([*ratings(EVENTS), *VIEWED])
@@ -81,28 +68,28 @@ def test_lists_say_nothing_of_themselves(deployment: Deployment) -> None:
     assert not [item for value in served(deployment) for item in value["items"] if "why" in item]
 
 
-def test_show_tells_why_from_the_list_or_from_the_store(deployment: Deployment, tmp_path: Path) -> None:
+def test_show_tells_why_from_the_list_or_from_the_store(deployment: Deployment) -> None:
     """A list's own reasons are shown; of one without, the user is ranked for anew; who holds the store is said."""
     deployment.produce([*ratings(EVENTS), *VIEWED])
     served(deployment)
-    stored = json.loads(command(deployment, tmp_path, "show", VIEWER, "--why", "--top", "4", "--json").stdout)["why"]
+    stored = deployment.answer("show", VIEWER, "--why", "--top", "4")["why"]
     assert (stored["from"], len(stored["items"])) == ("store", 4)
     assert all(readings(item["why"]) == [exact(item["score"])] * 2 for item in stored["items"])
-    told = command(deployment, tmp_path, "show", VIEWER, "--why").stdout
+    told = deployment.command("show", VIEWER, "--why").stdout
     assert "ranked anew from the store" in told
     assert "because" in told
     worker = deployment.worker().start().await_ready()
-    refused = command(deployment, tmp_path, "show", VIEWER, "--why")
+    refused = deployment.command("show", VIEWER, "--why")
     assert refused.returncode == 1
     assert "ranking.explain_items" in refused.stderr
     assert worker.stop() == 0
     worker = deployment.worker(ranking__explain_items="2").start().await_ready()
     deployment.produce([Rated(user_id=VIEWER, item_id=858, rating=5.0)])
     deployment.await_lag(0, worker)
-    listed = json.loads(command(deployment, tmp_path, "show", VIEWER, "--why", "--json").stdout)
+    listed = deployment.answer("show", VIEWER, "--why")
     assert listed["why"]["from"] == "list"
     assert listed["why"]["items"] == listed["list"]["items"][:2]
-    assert "as the list says" in command(deployment, tmp_path, "show", VIEWER, "--why").stdout
+    assert "as the list says" in deployment.command("show", VIEWER, "--why").stdout
 
 
 def watched(deployment: Deployment, folder: Path, item: int, *arguments: str) -> tuple[str, str]:
@@ -110,7 +97,7 @@ def watched(deployment: Deployment, folder: Path, item: int, *arguments: str) ->
     watch = subprocess.Popen(
         [*PROGRAM, "watch", "--why", "--events", "1", *arguments],
         cwd=folder,
-        env=clean_environment({**deployment._variables, "COLUMNS": "160"}),
+        env=deployment.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

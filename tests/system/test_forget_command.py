@@ -13,7 +13,7 @@ from confluent_kafka import Message, Producer
 from deployment import Deployment
 from qdrant_double import QdrantDouble
 from qdrant_process import QdrantProcess
-from service_process import PROGRAM, WAIT_S, WorkerProcess, clean_environment
+from service_process import PROGRAM, WAIT_S, WorkerProcess
 from topic_truth import assert_exactly_once, committed_records, header_values
 
 from recommender.profile import UserState
@@ -40,22 +40,9 @@ def deployment(broker: str, topic_prefix: str, tmp_path: Path) -> Iterator[Deplo
         yield made.make_topics()
 
 
-def forget(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`tastestream forget`, typed by nobody: standard input is no terminal."""
-    return subprocess.run(
-        [*PROGRAM, "forget", *arguments],
-        env=clean_environment({**deployment._variables, "COLUMNS": "160"}),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-    )
-
-
 def receipt(deployment: Deployment, user_id: str) -> Any:
     """What a program is told when the user is forgotten."""
-    done = forget(deployment, user_id, "--wait", "--json")
+    done = deployment.command("forget", user_id, "--wait", "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -140,7 +127,7 @@ def test_no_crash_and_no_replay_brings_them_back(deployment: Deployment) -> None
     """A worker killed as the event arrives, and another that replays, end in the same: gone, and one tombstone."""
     worker = deployment.worker().start().await_ready()
     take(deployment, worker, *LIFE)
-    assert forget(deployment, ANN).returncode == 0
+    assert deployment.command("forget", ANN).returncode == 0
     worker.kill()
     worker = deployment.worker().start().await_ready()
     deployment.await_lag(0, worker)
@@ -159,7 +146,7 @@ def test_no_crash_and_no_replay_brings_them_back(deployment: Deployment) -> None
 def test_without_a_worker_the_wish_stands_and_says_where(deployment: Deployment) -> None:
     """No answer in time is exit code 1, and nothing is lost: the next worker forgets."""
     deployment.produce(LIFE)
-    done = forget(deployment, ANN, "--wait", "--timeout-s", "0.5")
+    done = deployment.command("forget", ANN, "--wait", "--timeout-s", "0.5")
     (event,) = records_of(deployment, deployment.topic, ANN)[-1:]
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert f"{deployment.topic} [{event.partition()}] @ {event.offset()}" in done.stderr
@@ -176,7 +163,7 @@ def answered(deployment: Deployment, answer: bytes, *arguments: str) -> tuple[in
         os.write(terminal, answer)
         done = subprocess.run(
             [*PROGRAM, "forget", *arguments],
-            env=clean_environment({**deployment._variables, "COLUMNS": "160"}),
+            env=deployment.environment(),
             stdin=theirs,
             capture_output=True,
             text=True,
@@ -205,11 +192,11 @@ def test_a_terminal_is_asked_first(deployment: Deployment) -> None:
 def test_a_stranger_may_be_forgotten_too(deployment: Deployment) -> None:
     """Nothing was known, says the receipt; the tombstone comes all the same; an impossible id is not sent."""
     deployment.worker().start().await_ready()
-    shown_to_people = forget(deployment, "eve", "--wait").stdout
+    shown_to_people = deployment.command("forget", "eve", "--wait").stdout
     assert "removed       nothing" in shown_to_people
     assert "a tombstone" in shown_to_people
     before = sum(deployment.ends().values())
-    assert forget(deployment, "_popular", "--wait").returncode == 2
+    assert deployment.command("forget", "_popular", "--wait").returncode == 2
     assert sum(deployment.ends().values()) == before
 
 

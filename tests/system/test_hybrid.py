@@ -1,16 +1,12 @@
 """Hybrid neighbours and factors through the broker: users with nothing in common but their genres find each other."""
 
-import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from deployment import Deployment
 from request_client import RequestClient
 from score_readings import exact, readings
-from service_process import PREFIX, PROGRAM, WAIT_S, clean_environment
 
 from consumers.catalogue_reading import item_producer
 from consumers.exit_codes import ExitCode
@@ -75,7 +71,7 @@ def test_users_with_the_same_genres_become_neighbours(broker: str, topic_prefix:
         assert readings(mine["items"][0]["why"]) == [exact(mine["items"][0]["score"])] * 2
         unknown = client.ask({"wishes": {"tags": ["heist"]}})
         assert unknown["error"]["code"] == "unknown_label"
-        typed = command(deployment, tmp_path, "ask", "--like-genre", "Noir")
+        typed = deployment.answer("ask", "--like-genre", "Noir")
         assert typed["items"][0]["item_id"] in NOIR
         assert worker.stop() == 0
 
@@ -104,7 +100,7 @@ def test_factors_of_the_topic_make_neighbours(broker: str, topic_prefix: str, tm
         deployment.await_lag(0, worker)
         assert worker.stop() == 0
         file = tmp_path / "factors.npz"
-        trained = command(deployment, tmp_path, "factors", "train", "--out", str(file), "--dimensions", "2")
+        trained = deployment.answer("factors", "train", "--out", str(file), "--dimensions", "2")
         assert trained["items"] == len(NOIR) + len(COMEDY)
         own = {"ranking__factors_weight": "1", "ranking__factors_file": str(file)}
         worker = deployment.worker(**own).start()
@@ -131,20 +127,3 @@ def test_a_wrong_file_of_factors_is_refused(
         assert worker.await_exit() == ExitCode.USAGE
         assert str(file) in worker.refusal()
         assert "tastestream factors train" in worker.refusal()
-
-
-def command(deployment: Deployment, folder: Path, *arguments: str) -> Any:
-    """What a command prints as JSON, with the deployment's settings; it must succeed."""
-    variables = {"KAFKA__BOOTSTRAP_SERVERS": deployment.servers, "NAMESPACE": str(deployment.settings.namespace)}
-    environment = clean_environment({PREFIX + name: value for name, value in variables.items()})
-    ran = subprocess.run(
-        [*PROGRAM, *arguments, "--json"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-    )
-    assert ran.returncode == ExitCode.OK, ran.stderr
-    return json.loads(ran.stdout)

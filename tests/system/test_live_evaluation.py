@@ -1,14 +1,12 @@
 """Live evaluation through the broker: figures on the topic and on /metrics, and workers that do without the topic."""
 
-import json
-import subprocess
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import pytest
 from deployment import Deployment
-from service_process import PROGRAM, WAIT_S, WorkerProcess, clean_environment
+from service_process import WorkerProcess
 from topic_truth import committed_records
 
 from consumers.named_datasets import BUNDLED
@@ -66,20 +64,6 @@ def await_figures(deployment: Deployment, worker: WorkerProcess, ratings: int) -
     return found
 
 
-def operator_answer(deployment: Deployment, *arguments: str) -> str:
-    """What a command prints when all is well."""
-    done = subprocess.run(
-        [*PROGRAM, *arguments],
-        env=clean_environment({**deployment._variables, "COLUMNS": "160"}),
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def assert_plausible(found: LiveMetrics) -> None:
     """Better than chance, and within what each figure can be."""
     everyone, warm, liked, cold = found["all"], found["warm"], found["liked"], found["cold"]
@@ -99,7 +83,7 @@ def assert_plausible(found: LiveMetrics) -> None:
 
 def test_figures_are_on_the_topic_and_on_metrics(deployment: Deployment, events: Events) -> None:
     """Law: after a replay the topic, /metrics and the command say the same, and it is plausible."""
-    operator_answer(deployment, "catalogue", "load", BUNDLED)
+    assert deployment.command("catalogue", "load", BUNDLED).returncode == 0
     worker = deployment.worker().start().await_ready()
     deployment.produce(events[:EVENTS])
     found = await_figures(deployment, worker, EVENTS)
@@ -111,8 +95,8 @@ def test_figures_are_on_the_topic_and_on_metrics(deployment: Deployment, events:
         assert worker.metric("tastestream_live_hit_rate", audience=audience) == hits["hr10"]
         assert worker.metric("tastestream_live_judged_ratings", audience=audience) == hits["n"]
     assert worker.metric("tastestream_live_prediction_error", kind="mae") == found["mae"]
-    assert json.loads(operator_answer(deployment, "metrics", "--json")) == [found]
-    table = operator_answer(deployment, "metrics")
+    assert deployment.answer("metrics") == [found]
+    table = deployment.command("metrics").stdout
     assert f"{found['all']['hr10']:.4f} of {found['all']['n']:,}" in table
     assert worker.stop() == 0
 

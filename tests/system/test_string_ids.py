@@ -1,7 +1,6 @@
 """A catalogue whose item ids are text, through the real broker: SKUs in, SKUs out, and the same dimensions for ever."""
 
 import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 from confluent_kafka import Producer
 from deployment import Deployment
 from qdrant_process import QdrantProcess
-from service_process import PROGRAM, WAIT_S, clean_environment
+from service_process import WAIT_S
 from topic_truth import committed_records, header_values
 
 from consumers.catalogue_reading import item_producer
@@ -40,33 +39,13 @@ def taste(users: range) -> list[Event]:
 class Shop:
     """A deployment of a catalogue of strings, its events, and what its commands say."""
 
-    def __init__(self, deployment: Deployment, folder: Path) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
-        self._folder = folder
 
     def send(self, *events: Event) -> None:
         with rating_producer(self.deployment.settings) as producer:
             for event in events:
                 producer.send(event)
-
-    def command(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        own = {f"TASTESTREAM_{name.upper()}": value for name, value in variables.items()}
-        done = subprocess.run(
-            [*PROGRAM, *arguments],
-            cwd=self._folder,
-            env=clean_environment({**self.deployment._variables, **own, "COLUMNS": "160"}),
-            capture_output=True,
-            text=True,
-            timeout=WAIT_S,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    def answer(self, *arguments: str) -> Any:
-        done = self.command(*arguments, "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
 
     def taken(self) -> None:
         """Let a worker take what is there, and stop it."""
@@ -88,7 +67,7 @@ class Shop:
             ids.close()
 
     def dumped(self) -> dict[str, Any]:
-        lines = self.command("dump").stdout.splitlines()
+        lines = self.deployment.command("dump").stdout.splitlines()
         return {row["user_id"]: row for row in map(json.loads, lines) if "user_id" in row}
 
     def states(self) -> dict[int, UserState]:
@@ -100,12 +79,12 @@ def shop(request: pytest.FixtureRequest, broker: str, topic_prefix: str, tmp_pat
     own = {"catalogue__item_ids": "string", "limits__batch_max_records": "10", "ranking__explain_items": "2"}
     if request.param == "edge":
         with Deployment(broker, topic_prefix, tmp_path, **own) as made:
-            yield Shop(made.make_topics(), tmp_path)
+            yield Shop(made.make_topics())
         return
     with QdrantProcess(tmp_path / "qdrant") as qdrant:
         own |= {"qdrant__store": "server", "qdrant__url": qdrant.url}
         with Deployment(broker, topic_prefix, tmp_path, **own) as made:
-            yield Shop(made.make_topics(), tmp_path)
+            yield Shop(made.make_topics())
 
 
 def test_skus_in_skus_out(shop: Shop) -> None:
@@ -133,14 +112,14 @@ def test_skus_in_skus_out(shop: Shop) -> None:
     assert set(shown) <= {FIRST, SECOND} | {f"only-{n}" for n in range(USERS + 3)}
     reasons = [row["item_id"] for item in shop.list_of("ann")["items"][:2] for row in item["why"]["ratings"]]
     assert set(reasons) == {"SKU-common"}
-    ann = shop.answer("show", "ann")
+    ann = shop.deployment.answer("show", "ann")
     assert [(row["item_id"], row["rating"]) for row in ann["history"]] == [("SKU-new", None), ("SKU-common", 4.5)]
     assert [item["item_id"] for item in ann["list"]["items"]] == shown[:10]
     dumped = shop.dumped()
     assert dumped["ann"]["items"] == [["SKU-common", 4.5, YEAR_2020_MS], ["SKU-new", None, YEAR_2020_MS + 2]]
     assert sorted(item for item, *_ in dumped["u7"]["items"]) == sorted((FIRST, SECOND, "SKU-common", "only-7"))
     assert dumped.keys() == {"ann", *(f"u{n}" for n in range(1, USERS + 3))}
-    report = shop.answer("verify")
+    report = shop.deployment.answer("verify")
     assert (report["mismatches"], report["users"]) == (0, USERS + 4)
 
 
@@ -149,12 +128,12 @@ def test_a_rebuild_keeps_the_dimensions(shop: Shop) -> None:
     shop.send(*taste(range(USERS)))
     shop.taken()
     before = shop.dimensions(FIRST, SECOND)
-    outcome = shop.answer("rebuild")
+    outcome = shop.deployment.answer("rebuild")
     assert (outcome["switched"], outcome["mismatches"], outcome["compared"]["compared"]) == (True, 0, USERS)
     assert shop.dimensions(FIRST, SECOND) == before
-    assert shop.command("rebuild", "--drop-old").returncode == 0
+    assert shop.deployment.command("rebuild", "--drop-old").returncode == 0
     assert shop.dimensions(FIRST, SECOND) == before
-    assert shop.answer("verify")["mismatches"] == 0
+    assert shop.deployment.answer("verify")["mismatches"] == 0
     shop.send(Rated(user_id="ann", item_id="SKU-common", rating=4.5))
     shop.taken()
     assert {item["item_id"] for item in shop.list_of("ann")["items"][:2]} == {FIRST, SECOND}
@@ -177,14 +156,14 @@ def test_titles_come_with_string_ids(shop: Shop) -> None:
     assert shown[FIRST] == "The first"
     assert SECOND not in shown
     assert {title for item, title in shown.items() if item != FIRST} <= {f"No {item}" for item in shown}
-    titles = {row["item_id"]: row.get("title") for row in shop.answer("show", "u3")["history"]}
+    titles = {row["item_id"]: row.get("title") for row in shop.deployment.answer("show", "u3")["history"]}
     assert titles == {FIRST: "The first", SECOND: None, "SKU-common": None, "only-3": None}
-    (found,) = shop.answer("catalogue", "show", FIRST)
+    (found,) = shop.deployment.answer("catalogue", "show", FIRST)
     assert (found["item_id"], found["genres"]) == (FIRST, ["Shoes"])
-    assert [item["item_id"] for item in shop.answer("catalogue", "show", "another")] == ["never-rated"]
-    listed = shop.answer("catalogue", "list")
+    assert [item["item_id"] for item in shop.deployment.answer("catalogue", "show", "another")] == ["never-rated"]
+    listed = shop.deployment.answer("catalogue", "list")
     assert ([item["item_id"] for item in listed["items"]], listed["removed"]) == ([FIRST, "never-rated"], [SECOND])
-    assert "was removed" in shop.command("catalogue", "show", SECOND).stderr
+    assert "was removed" in shop.deployment.command("catalogue", "show", SECOND).stderr
 
 
 def test_an_integer_is_no_id_of_a_string_catalogue(shop: Shop) -> None:
@@ -207,11 +186,11 @@ def test_a_user_is_shown_while_a_worker_runs(shop: Shop) -> None:
     shop.send(*taste(range(USERS)))
     worker = shop.deployment.worker().start().await_ready()
     shop.deployment.await_lag(0, worker)
-    rated = shop.answer("rate", "ann", "SKU-common", "4.5", "--wait")
+    rated = shop.deployment.answer("rate", "ann", "SKU-common", "4.5", "--wait")
     assert {item["item_id"] for item in rated["list"]["items"][:2]} == {FIRST, SECOND}
-    running = shop.answer("show", "u5")
+    running = shop.deployment.answer("show", "u5")
     assert worker.stop() == 0
-    rest = shop.answer("show", "u5")
+    rest = shop.deployment.answer("show", "u5")
     assert running["history"] == rest["history"]
     assert (rest["source"], len(rest["history"])) == ("store", 4)
 
@@ -222,12 +201,12 @@ def test_a_data_set_is_replayed_checked_and_trained_from(shop: Shop, tmp_path: P
     rows = [(f"u{n}", item, 1 + (n * k) % 4, 1_600_000_000 + n) for n in range(9) for k, item in enumerate(items)]
     file = tmp_path / "ratings.csv"
     file.write_text("\n".join(["user,item,rating,timestamp", *(",".join(map(str, row)) for row in rows)]))
-    assert shop.answer("replay", str(file))["events"] == len(rows)
+    assert shop.deployment.answer("replay", str(file))["events"] == len(rows)
     shop.taken()
     for arguments in ((), ("--file", str(file))):
-        report = shop.answer("verify", *arguments)
+        report = shop.deployment.answer("verify", *arguments)
         assert (report["mismatches"], report["users"]) == (0, 9)
-    trained = shop.answer("factors", "train", "--out", str(tmp_path / "factors.npz"), "--dimensions", "2")
+    trained = shop.deployment.answer("factors", "train", "--out", str(tmp_path / "factors.npz"), "--dimensions", "2")
     assert trained["items"] == 3
 
 
@@ -244,12 +223,12 @@ def test_integers_make_no_registry(broker: str, topic_prefix: str, tmp_path: Pat
 def test_a_rebuild_beside_an_edge_worker_is_refused(broker: str, topic_prefix: str, tmp_path: Path) -> None:
     """On Edge the worker holds the registry: the sentence says to stop it, and nothing is made."""
     with Deployment(broker, topic_prefix, tmp_path, catalogue__item_ids="string") as deployment:
-        shop = Shop(deployment.make_topics(), tmp_path)
+        shop = Shop(deployment.make_topics())
         shop.send(*taste(range(2)))
         worker = deployment.worker().start().await_ready()
         deployment.await_lag(0, worker)
-        refused = shop.command("rebuild")
+        refused = shop.deployment.command("rebuild")
         assert refused.returncode == ExitCode.STORE, refused.stderr
         assert "the worker has to be stopped" in " ".join(refused.stderr.split())
         assert worker.stop() == 0
-        assert shop.answer("rebuild", "--status")["unfinished"] == []
+        assert shop.deployment.answer("rebuild", "--status")["unfinished"] == []

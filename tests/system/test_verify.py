@@ -17,7 +17,7 @@ from deployment import Deployment
 from prometheus_client.parser import text_string_to_metric_families
 from qdrant_process import QdrantProcess
 from sample_ratings import ratings
-from service_process import PROGRAM, WAIT_S, await_until, clean_environment
+from service_process import PROGRAM, WAIT_S, await_until
 from topic_truth import updates
 
 from consumers.settings_mapping import ranking_rules
@@ -50,25 +50,11 @@ MALFORMED = (b'{"user_id": "ann"', b'{"user_id":"ann","item_id":1,"rating":99}',
 class Auditor:
     """Verifies a deployment."""
 
-    def __init__(self, deployment: Deployment, folder: Path) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
-        self._folder = folder
-
-    def environment(self) -> dict[str, str]:
-        return clean_environment({**self.deployment._variables, "COLUMNS": "160"})
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*PROGRAM, "verify", *arguments],
-            cwd=self._folder,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=WAIT_S,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
+        return self.deployment.command("verify", *arguments)
 
     def found(self, *arguments: str) -> dict[str, Any]:
         """The report; its exit code says whether there is a mismatch."""
@@ -83,7 +69,7 @@ class Auditor:
 @pytest.fixture
 def auditor(broker: str, topic_prefix: str, tmp_path: Path) -> Iterator[Auditor]:
     with Deployment(broker, topic_prefix, tmp_path, limits__batch_max_records="50") as made:
-        yield Auditor(made.make_topics(), tmp_path)
+        yield Auditor(made.make_topics())
 
 
 def send_malformed(deployment: Deployment) -> None:
@@ -201,7 +187,7 @@ def test_events_that_are_gone_from_the_topic_prove_nothing(auditor: Auditor) -> 
 def test_events_of_several_topics_are_right_in_any_order(broker: str, topic_prefix: str, tmp_path: Path) -> None:
     """A worker reads two topics, its own way; nothing is wrong, and what neither topic says is found."""
     with Deployment(broker, topic_prefix, tmp_path, topics__ratings="ratings,imported") as deployment:
-        auditor = Auditor(deployment.make_topics(), tmp_path)
+        auditor = Auditor(deployment.make_topics())
         imported = deployment.settings.input_topics[1]
         with RatingProducer(deployment.servers, imported) as producer:
             for event in ratings(EVENTS):
@@ -238,9 +224,7 @@ def test_a_sample_is_the_same_users_everywhere(auditor: Auditor) -> None:
 def test_a_replayed_data_set_is_its_own_truth(auditor: Auditor) -> None:
     """Without the topics: clean after a replay, and one event more in the store than in the file is one too many."""
     name = "synthetic:users=20,items=30,ratings=8,seed=3"
-    sent = subprocess.run(
-        [*PROGRAM, "replay", name], env=auditor.environment(), capture_output=True, timeout=WAIT_S, check=False
-    )
+    sent = auditor.deployment.command("replay", name)
     assert sent.returncode == 0, sent.stderr
     take(auditor.deployment)
     report = auditor.found("--file", name)
@@ -276,12 +260,14 @@ def test_a_server_store_is_verified_beside_its_worker(broker: str, topic_prefix:
         QdrantProcess(tmp_path / "qdrant") as qdrant,
         Deployment(broker, topic_prefix, tmp_path, qdrant__store="server", qdrant__url=qdrant.url) as deployment,
     ):
-        auditor = Auditor(deployment.make_topics(), tmp_path)
+        auditor = Auditor(deployment.make_topics())
         deployment.produce(LIFE)
         worker = deployment.worker().start()
         deployment.await_lag(0, worker)
         every = [*PROGRAM, "verify", "--every", "1", "--metrics-port", str(port), "--json"]
-        with subprocess.Popen(every, cwd=tmp_path, env=auditor.environment(), stdout=subprocess.PIPE) as scheduled:
+        with subprocess.Popen(
+            every, cwd=tmp_path, env=auditor.deployment.environment(), stdout=subprocess.PIPE
+        ) as scheduled:
             try:
                 events = list(ratings(600))
                 for start in range(0, len(events), 200):

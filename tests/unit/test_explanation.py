@@ -1,6 +1,5 @@
 """Explanations: every printed digit accounted for, and what is said of a rating is what ranking without it gives."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -10,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recommender import explanation
 from recommender.compiled import CompiledKernels
 from recommender.explaining import WITHOUT_MAX, Explainer
 from recommender.explanation import REASONS_MAX, SCORE_DIGITS, UNITS, Explanation, Without, apportioned
@@ -27,6 +25,8 @@ from recommender.rules import PRESETS, RankingRules
 from recommender.store import StateWrite, StoreSettings, UserWrite, point_id
 from recommender.tuning import Mix
 from recommender.vector import query_vector, user_vector
+
+pytestmark = pytest.mark.usefixtures("what_is_rounded_added_up_before")
 
 Ratings = Sequence[tuple[int, float]]
 Population = Mapping[str, Ratings]
@@ -127,17 +127,6 @@ def test_rounding_loses_no_unit(amounts: list[float], off: float) -> None:
 def test_the_largest_remainder_is_rounded_up(amounts: list[float], total: int, units: list[int]) -> None:
     """Law: of equal remainders the earlier one wins; amounts that are a hair off cost no unit."""
     assert apportioned(amounts, total) == units
-
-
-@pytest.fixture(autouse=True)
-def _what_is_rounded_added_up_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Law, of every explanation in this module: rounding has nothing to mend but roundings."""
-
-    def watched(amounts: Sequence[float], total: int) -> list[int]:
-        assert not amounts or abs(math.fsum(amounts) - total) < 1.5
-        return apportioned(amounts, total)
-
-    monkeypatch.setattr(explanation, "apportioned", watched)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,12 +11,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from consumers.lists import ListWriter
-from recommender import explanation
 from recommender.catalogue import Catalogue, CatalogueItem
 from recommender.content import content_vector
 from recommender.embedding import embeddings, further_vectors, stored_vectors
 from recommender.explaining import Explainer
-from recommender.explanation import SCORE_DIGITS, UNITS, Explanation, apportioned
+from recommender.explanation import SCORE_DIGITS, UNITS, Explanation
 from recommender.factors import Factors
 from recommender.memory_store import MemoryStore
 from recommender.profile import EMPTY_HISTORY, NEW_USER, HistoryLimits, Rate, Update, UserState, fold
@@ -26,6 +25,8 @@ from recommender.rules import PRESETS, RankingRules
 from recommender.searching import combined
 from recommender.store import Neighbours, StateWrite, StoreSettings, UserWrite, point_id
 from recommender.vector import DenseVector, user_vector
+
+pytestmark = pytest.mark.usefixtures("what_is_rounded_added_up_before")
 
 Ratings = Sequence[tuple[int, float]]
 Population = Mapping[str, Ratings]
@@ -193,17 +194,6 @@ def readings(why: Explanation) -> tuple[int, int]:
     neighbours = sum(reason.units for reason in why.neighbours) + why.other_neighbours.units
     ratings = sum(reason.units for reason in why.ratings) + why.other_ratings.units
     return neighbours + shared, ratings + shared
-
-
-@pytest.fixture(autouse=True)
-def _what_is_rounded_added_up_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Law, of every explanation in this module: rounding has nothing to mend but roundings."""
-
-    def watched(amounts: Sequence[float], total: int) -> list[int]:
-        assert not amounts or abs(math.fsum(amounts) - total) < 1.5
-        return apportioned(amounts, total)
-
-    monkeypatch.setattr(explanation, "apportioned", watched)
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
