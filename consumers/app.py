@@ -24,6 +24,7 @@ from consumers.metrics import Metrics
 from consumers.metrics_topic import usable_metrics_topic
 from consumers.offsets import Patience
 from consumers.permissions import check_permissions
+from consumers.pool_upkeep import PoolUpkeep
 from consumers.popular_list import PopularList
 from consumers.process import leave, on_stop_signal, spare_the_collector
 from consumers.ranking_kernels import RankingKernels
@@ -48,6 +49,7 @@ from consumers.worker import Parts, Worker, WorkerLimits
 from producers.sink import SinkOptions, TransactionalSink
 from recommender.catalogue import Catalogue
 from recommender.explaining import explaining
+from recommender.neighbour_pool import NeighbourPool
 from recommender.recommender import Recommender
 from recommender.store import Store
 from schemas.decode import decoder_for
@@ -101,7 +103,8 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         lists = _list_writer(settings, store, recommender.catalogue, items)
         dead_letter_max_bytes = topics[settings.dead_letter_topic].max_message_bytes
         live, shadow = _judging(settings, store, recommender, around.metrics)
-        handler = _handler(settings, store, recommender, around, lists, dead_letter_max_bytes, live)
+        states = _states(settings, store, recommender)
+        handler = _handler(settings, states, recommender, around, lists, dead_letter_max_bytes, live)
         patience_s = settings.limits.store_retry_limit_s
         membership = Membership(store, patience_s, handler.drop_caches, tenure.check, around.wait_unless_stopping)
         membership.partitions_seen({settings.recommendations_topic: topics[settings.recommendations_topic].partitions})
@@ -119,7 +122,8 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         around.watchdog.start()
         stack.callback(around.watchdog.stop)
         check_tenure = tenure.check_now_and_then
-        parts = Parts(source, sink, store, handler, recommender, check_tenure, table, desk, live, shadow)
+        pool = PoolUpkeep(store, states, recommender.known_users)
+        parts = Parts(source, sink, store, handler, recommender, check_tenure, table, desk, live, pool, shadow)
         yield Worker(parts, _worker_limits(settings), around)
 
 
@@ -229,14 +233,13 @@ def _list_writer(settings: Settings, store: Store, catalogue: Catalogue, items: 
 
 def _handler(
     settings: Settings,
-    store: Store,
+    states: UserStates,
     recommender: Recommender,
     around: Surroundings,
     lists: ListWriter,
     dead_letter_max_bytes: int,
     live: LiveReport | None = None,
 ) -> Handler:
-    rules = ranking_rules(settings)
     door = Door(
         decoder_for("json"),
         wire_rules(settings),
@@ -246,12 +249,21 @@ def _handler(
         DeadLetterLimits(dead_letter_tolerance(settings)),
         lists.item_ids,
     )
-    cache_max_bytes, further = settings.limits.own_cache_max_bytes, shadow_vectors(settings)
-    state_rules = StateRules(rules.value, history_limits(settings), cache_max_bytes, recommender.embeddings, further)
-    states = UserStates(store, state_rules, writer=secrets.token_hex(8))
     popular = PopularList(recommender, lists, settings.input_topics[0], settings.ranking.popular_interval_s)
     ranking = explaining(recommender, settings.ranking.explain_items)
     return Handler(door, states, ranking, lists, around.metrics, clock_ms, Beside(popular, live))
+
+
+def _states(settings: Settings, store: Store, recommender: Recommender) -> UserStates:
+    rules = StateRules(
+        ranking_rules(settings).value,
+        history_limits(settings),
+        settings.limits.own_cache_max_bytes,
+        recommender.embeddings,
+        shadow_vectors(settings),
+        NeighbourPool(settings.ranking.neighbour_pool_users),
+    )
+    return UserStates(store, rules, writer=secrets.token_hex(8))
 
 
 def replaying_handler(settings: Settings, store: Store, items: ItemIds) -> Handler:
@@ -262,7 +274,7 @@ def replaying_handler(settings: Settings, store: Store, items: ItemIds) -> Handl
     factors = wanted_factors(settings, rules)
     recommender = Recommender(store, rules, cache_max_bytes=0, catalogue=catalogue, factors=factors)
     lists = _list_writer(settings, store, recommender.catalogue, items)
-    return _handler(settings, store, recommender, around, lists, BATCH_MAX_BYTES)
+    return _handler(settings, _states(settings, store, recommender), recommender, around, lists, BATCH_MAX_BYTES)
 
 
 def _source_options(

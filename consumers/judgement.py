@@ -14,6 +14,7 @@ from typing import Literal
 
 from consumers.stores.stored_points import StoredPoint
 from consumers.verification import Difference, Shown, compare_states, exact, point_differences, point_state
+from recommender.neighbour_pool import bound
 from recommender.profile import NEW_USER, Forget, HistoryLimits, Rate, Retract, SetAttributes, Update, UserState, fold
 from recommender.vector import ValueRule
 
@@ -32,6 +33,11 @@ class Making:
 
     limits: HistoryLimits
     value: ValueRule
+    thinning: int = 0
+
+    def carries(self, identity: int) -> bool:
+        """Whether the point must have a vector: it is in the neighbour pool of this thinning."""
+        return identity < bound(self.thinning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,7 @@ def judge(point: StoredPoint | None, events: Sequence[Update], bounds: Bounds, m
     expected = fold(NEW_USER, applied, making.limits)
     is_provable = _is_provable(state, expected, applied, bounds)
     differences = tuple(_unexplained(expected, state, applied) if is_provable else _out_of_count(expected, state))
-    differences += tuple(point_differences(point, state, making.value))
+    differences += tuple(point_differences(point, state, making.value, carries=making.carries(point.id)))
     if differences and not applied and is_provable:
         return Judgement("unknown", None, differences)
     if differences:

@@ -25,6 +25,7 @@ from consumers.state_check import Selection, StateCheck
 from consumers.stores.stored_points import PointStore, StoredPoint
 from consumers.topic_states import TopicEvents
 from consumers.verification import Difference, compare_states, point_differences, point_state
+from recommender.neighbour_pool import bound
 from recommender.profile import EMPTY_HISTORY, NO_ITEMS, UserState
 from recommender.store import Store, StoreSettings
 from recommender.vector import ValueRule
@@ -99,7 +100,7 @@ def compare_with_topics(
     check = StateCheck(
         rebuilt,
         _EventsApplied(settings, items, reached=reached.applied),
-        Making(history_limits(settings), ranking_rules(settings).value),
+        Making(history_limits(settings), ranking_rules(settings).value, rebuilt.settings.thinning[0]),
     )
     found = check.run(Selection(users_max=TOPIC_CHECK_USERS_MAX), report)
     comparison = Comparison("topics", users=found.users, compared=found.users - found.not_provable)
@@ -114,13 +115,16 @@ def compare_with_serving(
 ) -> Comparison:
     """Compare every user of two stores whose records are valid by the same rules."""
     found = Comparison("serving store")
+    everybody_below = bound(rebuilt.settings.thinning[0])
     for identity, theirs, point in _joined(_states(serving), _points(rebuilt)):
         found.users += 1
         report(found.users, None)
         state = UserState() if point is None else point_state(point)
         if isinstance(state, Difference):
             found.mismatch(identity, None, [state])
-        elif point is not None and (differences := point_differences(point, state, rule)):
+        elif point is not None and (
+            differences := point_differences(point, state, rule, carries=identity < everybody_below)
+        ):
             found.mismatch(identity, state.user_id, differences)
         else:
             _judge(found, identity, theirs or UserState(), state, reached)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from consumers.pool_upkeep import PoolUpkeep
 from consumers.ranking_kernels import RankingKernels
 from consumers.settings import Settings
 from consumers.settings_mapping import history_limits, store_settings, wanted_factors
@@ -19,6 +20,7 @@ from recommender.catalogue import Catalogue
 from recommender.embedding import further_vectors
 from recommender.evaluation import Assessment, RatedEvent
 from recommender.memory_store import MemoryStore
+from recommender.neighbour_pool import NeighbourPool
 from recommender.profile import Rate, Update
 from recommender.recommender import Recommender
 from recommender.rules import RankingRules
@@ -64,8 +66,10 @@ class ServiceSystem:
         cache_max_bytes, factors = limits.neighbour_cache_max_bytes, wanted_factors(settings, rules)
         self.recommender = Recommender(store, rules, cache_max_bytes, RankingKernels(), catalogue, factors=factors)
         own_cache_max_bytes, embeddings = limits.own_cache_max_bytes, self.recommender.embeddings
-        state_rules = StateRules(rules.value, history_limits(settings), own_cache_max_bytes, embeddings)
+        pool = NeighbourPool(settings.ranking.neighbour_pool_users)
+        state_rules = StateRules(rules.value, history_limits(settings), own_cache_max_bytes, embeddings, pool=pool)
         self.states = UserStates(store, state_rules, writer="evaluation")
+        self._pool = PoolUpkeep(store, self.states, self.recommender.known_users)
         self._store = store
         self._offset = 0
         while self.recommender.scan_slice(_SCAN_USERS):
@@ -86,6 +90,8 @@ class ServiceSystem:
         states = self.states.load(list(updates), [_SOURCE])
         for user_id, transition in self.states.apply(states, updates, {_SOURCE: first}).items():
             self.recommender.changed(user_id, transition.before.history, transition.after.history)
+        while self._pool.step(_SCAN_USERS):
+            pass
         self._offset += len(events)
         if self._offset // FLUSH_EVERY_EVENTS > first // FLUSH_EVERY_EVENTS:
             self._store.flush()

@@ -70,6 +70,8 @@ class RankingSettings(Section):
     factors_file: Path | None = None
     """Item factors, as `tastestream factors train` writes them; with others, users are placed anew as they rate."""
 
+    neighbour_pool_users: Annotated[int, Field(ge=0)] = 100_000
+    """With more users than this, others are found among a stable sample of about so many; 0: among all."""
     explain_items: Annotated[int, Field(ge=0, le=100)] = 0
     """So many items of each list, from the top, say why they are there; costs some ms per list; 0: none."""
     popular_interval_s: Annotated[float, Field(ge=0, le=86_400)] = 60

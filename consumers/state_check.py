@@ -19,8 +19,9 @@ from consumers.judgement import Judgement, Making, judge
 from consumers.stores.stored_points import PointStore, StoredPoint
 from consumers.topic_states import FILE_SOURCE, Events, Progress
 from consumers.verification import Difference, point_differences, point_state, state_digest
+from recommender.neighbour_pool import POINT_ID_BITS
 from recommender.profile import NEW_USER, HistoryLimits, Update, UserState, fold
-from recommender.store import POINT_ID_BITS, point_id
+from recommender.store import point_id
 
 PAGE_POINTS = 500
 PENDING_MAX_EVENTS = 50_000
@@ -183,7 +184,7 @@ class _FirstLook:
         state = point_state(point)
         if isinstance(state, Difference):
             return _Account(None, b"", 0, {}, is_consistent=False)
-        is_consistent = not point_differences(point, state, self.making.value)
+        is_consistent = not point_differences(point, state, self.making.value, carries=self.making.carries(point.id))
         offsets = dict(state.offsets) if self.events.has_offsets else {}
         return _Account(state.user_id, self._digest(state), state.count, offsets, is_consistent)
 

@@ -14,9 +14,17 @@ from dataclasses import dataclass, field, replace
 
 from recommender.bounded_cache import BoundedCache
 from recommender.embedding import Embedding, stored_vectors
+from recommender.neighbour_pool import NeighbourPool
 from recommender.profile import NEW_USER, History, HistoryLimits, Update, UserState, fold
-from recommender.store import StateWrite, Store, StoreRestoredError, StoreUnavailableError, UserWrite
-from recommender.vector import ValueRule, Vector, user_vector
+from recommender.store import (
+    StateWrite,
+    Store,
+    StoreRestoredError,
+    StoreUnavailableError,
+    UserWrite,
+    point_id,
+)
+from recommender.vector import SparseVector, ValueRule, Vector, user_vector
 
 ATTEMPTS_MAX = 20
 _STATE_OVERHEAD_BYTES = 1_000
@@ -34,13 +42,14 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class StateRules:
-    """What states are made by: the value rule, how much history is kept, the cache's size, and further vectors."""
+    """What states are made by: value rule, length of histories, size of the cache, further vectors, and who has any."""
 
     value: ValueRule
     limits: HistoryLimits
     cache_max_bytes: int
     embeddings: Sequence[Embedding] = ()
     further: FurtherVectors = field(default_factory=dict)
+    pool: NeighbourPool = field(default_factory=NeighbourPool)
 
 
 class UserStates:
@@ -48,6 +57,7 @@ class UserStates:
 
     def __init__(self, store: Store, rules: StateRules, writer: str) -> None:
         self.cache: BoundedCache[str, UserState] = BoundedCache(rules.cache_max_bytes)
+        self.pool = rules.pool
         self._store = store
         self._rules = rules
         self._writer = writer
@@ -92,10 +102,31 @@ class UserStates:
             StoreUnavailableError: not everything could be confirmed; loading and applying again goes on from there.
         """
         markers = {source: first - 1 for source, first in first_offsets.items()}
+        return self._settled(states, updates, markers)
+
+    def renew(self, states: Mapping[str, UserState]) -> None:
+        """Write users anew as they stand, with the vectors that they have by now; `states` as loaded, by user id.
+
+        Raises:
+            StoreUnavailableError: not everything could be confirmed.
+        """
+        for user_id, state in states.items():
+            # Written whatever stands there, as after an error.
+            self._tried.setdefault(user_id, frozenset({state.tag}))
+        self._settled(states, dict.fromkeys(states, ()), {})
+        for user_id in states:
+            self.cache.drop(user_id)
+
+    def _settled(
+        self,
+        states: Mapping[str, UserState],
+        updates: Mapping[str, Sequence[Update]],
+        markers: Mapping[str, int],
+    ) -> dict[str, Transition]:
         settled: dict[str, UserState] = {}
         current = {user_id: states[user_id] for user_id in updates}
         for _ in range(ATTEMPTS_MAX):
-            writes = [write for user_id in current if (write := self._write_of(current[user_id], updates[user_id]))]
+            writes = [write for user_id in current if (write := self._write_of(user_id, current[user_id], updates))]
             settled |= current
             if not writes:
                 return {user_id: Transition(states[user_id], state) for user_id, state in settled.items()}
@@ -110,9 +141,8 @@ class UserStates:
             f"{len(current)} users could not be written in {ATTEMPTS_MAX} attempts: other processes write them too"
         )
 
-    def _write_of(self, state: UserState, updates: Sequence[Update]) -> UserWrite | None:
-        user_id = updates[0].user_id
-        folded = fold(state, updates, self._rules.limits)
+    def _write_of(self, user_id: str, state: UserState, updates: Mapping[str, Sequence[Update]]) -> UserWrite | None:
+        folded = fold(state, updates[user_id], self._rules.limits)
         tried = self._tried.get(user_id, frozenset())
         if folded.count == state.count and not tried:
             return None
@@ -121,12 +151,18 @@ class UserStates:
         expected = tried | {state.tag}
         self._tried[user_id] = expected | {folded.tag}
         self.cache.drop(user_id)
-        vector = user_vector(folded.history, self._rules.value)
-        further: dict[str, Vector] = {**stored_vectors(self._rules.embeddings, folded.history)}
-        for name, make in self._rules.further.items():
-            if (beside := make(folded.history)) is not None:
-                further[name] = beside
+        vector, further = self._vectors(user_id, folded.history)
         return UserWrite(user_id, folded, vector, expected - {0}, missing=0 in expected, further=further)
+
+    def _vectors(self, user_id: str, history: History) -> tuple[SparseVector | None, Mapping[str, Vector]]:
+        """What the user is found by; nothing outside the neighbour pool."""
+        if self.pool.thinning and not self.pool.admits(point_id(user_id)):
+            return None, {}
+        further: dict[str, Vector] = {**stored_vectors(self._rules.embeddings, history)}
+        for name, make in self._rules.further.items():
+            if (beside := make(history)) is not None:
+                further[name] = beside
+        return user_vector(history, self._rules.value), further
 
     def _write(self, request: StateWrite) -> Mapping[str, UserState]:
         self._store.write(request)

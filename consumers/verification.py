@@ -112,10 +112,13 @@ def point_state(point: StoredPoint) -> UserState | Difference:
     return state if is_typed else Difference("payload", "a state", "fields of other types")
 
 
-def point_differences(point: StoredPoint, state: UserState, rule: ValueRule) -> list[Difference]:
+def point_differences(
+    point: StoredPoint, state: UserState, rule: ValueRule, *, carries: bool = True
+) -> list[Difference]:
     """What does not follow from the state that the point itself holds: fields beside the history, and the vector.
 
-    Of a forgotten user's point everything but count, offsets and tag is a difference.
+    A point that is not in the neighbour pool (`carries`) may have none. Of a forgotten user's point everything but
+    count, offsets and tag is a difference.
     """
     expected, found = _flat(user_payload(state) | _derived(state)), _flat(point.payload)
     wrong = [
@@ -123,6 +126,8 @@ def point_differences(point: StoredPoint, state: UserState, rule: ValueRule) -> 
         for name in sorted(expected.keys() | found.keys())
         if not _alike(expected.get(name), found.get(name))
     ]
+    if point.vector is None and not carries:
+        return wrong
     return wrong + _vector_differences(expected_vector(state.history, rule), point.vector)
 
 

@@ -16,6 +16,7 @@ from consumers.answering.desk import Desk
 from consumers.catalogue_table import CatalogueTable
 from consumers.handler import Handler
 from consumers.live_report import LiveReport
+from consumers.pool_upkeep import PoolUpkeep
 from consumers.records import Batch
 from consumers.source import KafkaSource
 from consumers.status import Status
@@ -63,6 +64,8 @@ class Parts:
     """Where requests are answered, between batches; None where none are."""
     live: LiveReport | None = None
     """Whose figures are published although there is no batch, once it is time; the handler has the same one."""
+    pool: PoolUpkeep | None = None
+    """Who keeps the neighbour pool at its size, between batches."""
     shadow: Recommender | None = None
     """A second ranking, which counts stored users for itself."""
 
@@ -247,11 +250,13 @@ class Worker:
                 self._counted_at = time.monotonic()
                 return
             self._is_counted = True
+            if self._parts.pool is not None and self._parts.pool.step(users_max):
+                return
             if not self._parts.store.exclusive and self._is_count_old():
                 for ranking in self._rankings:
                     ranking.rescan()
         except StoreUnavailableError as error:
-            log.warning("popularity could not be counted now", error=str(error))
+            log.warning("stored users could not be looked through now", error=str(error))
 
     def _is_count_old(self) -> bool:
         return time.monotonic() - self._counted_at > self._limits.rescan_interval_s

@@ -48,6 +48,10 @@ class FurtherVectorStore:
         """See `Store.remember_partitions`."""
         self._store.remember_partitions(partitions)
 
+    def remember_thinning(self, thinning: tuple[int, int]) -> None:
+        """See `Store.remember_thinning`."""
+        self._store.remember_thinning(thinning)
+
     def close(self) -> None:
         """See `Store.close`."""
         self._store.close()

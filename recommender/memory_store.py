@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -114,6 +114,10 @@ class MemoryStore:
     def remember_partitions(self, partitions: Mapping[str, int]) -> None:
         """See `Store.remember_partitions`."""
         self.settings = self.settings.with_partitions(partitions)
+
+    def remember_thinning(self, thinning: tuple[int, int]) -> None:
+        """See `Store.remember_thinning`."""
+        self.settings = replace(self.settings, thinning=thinning)
 
     def close(self) -> None:
         """Nothing to release."""

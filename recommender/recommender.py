@@ -153,6 +153,10 @@ class Recommender:
         """Whether any user that was counted or changed here has this attribute, or there are too many to know."""
         return name in self._attributes or len(self._attributes) >= ATTRIBUTES_MAX
 
+    def known_users(self) -> int:
+        """Stored users with ratings, as far as they were counted."""
+        return self.statistics.users.known
+
     def newest_ms(self) -> int:
         """When the newest rating of all was given, in epoch ms; 0 without any."""
         return self.statistics.trend.last_ms

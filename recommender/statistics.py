@@ -20,11 +20,8 @@ class UserCounts:
 
     def __init__(self) -> None:
         self._users = [0] * (self.CAP + 1)
-
-    @property
-    def known(self) -> int:
+        self.known = 0
         """Users with ratings."""
-        return sum(self._users[1:])
 
     def with_at_least(self, ratings: int) -> int:
         """Users with so many ratings, at most `CAP`, or more."""
@@ -34,6 +31,7 @@ class UserCounts:
         """A user with so many ratings now has so many others."""
         self._users[min(before, self.CAP)] -= 1
         self._users[min(after, self.CAP)] += 1
+        self.known += (after > 0) - (before > 0)
 
 
 class ItemStatistics:

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from recommender.filters import UserFilter
+from recommender.neighbour_pool import POINT_ID_BITS
 from recommender.profile import History, UserState
 from recommender.vector import SparseVector, Vector, VectorSpec
 
-POINT_ID_BITS = 63
 FORMAT_VERSION = 1
 
 
@@ -76,7 +76,8 @@ class StoreSettings:
     `epoch` and `partitions` (partition count by topic) belong to the store and are read from it. `idf`: a query's
     dimensions are weighed by ln((n − df + ½) / (df + ½) + 1), n users with a vector, df of them with that dimension, as
     the engine counts them. `further` named vectors may grow, each stays as it was made; a process that does not know
-    one drops it from the points that it writes.
+    one drops it from the points that it writes. `thinning` belongs to the store, too: everybody in the neighbour pool
+    of the first has a vector, nobody outside that of the second, and between the two it depends on when they rated.
     """
 
     catalogue: str
@@ -88,6 +89,7 @@ class StoreSettings:
     partitions: Mapping[str, int] = field(default_factory=dict)
     idf: bool = False
     further: Mapping[str, VectorSpec] = field(default_factory=dict)
+    thinning: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         if self.value_rule in self.further or "" in self.further:
@@ -141,11 +143,13 @@ class StoreSettings:
             raise StoreError(f"the store's vector {name!r} is {spec}, not {VectorSpec.of(vector)}")
 
     def document(self) -> dict[str, Any]:
-        """Everything as plain values; `idf` and `further` only where set, so that older settings stay as they were."""
+        """Everything as plain values; what came later only where set, so that older settings stay as they were."""
         values = asdict(self)
         for name in ("idf", "further"):
             if not values[name]:
                 del values[name]
+        if not any(self.thinning):
+            del values["thinning"]
         return values
 
     def with_partitions(self, partitions: Mapping[str, int]) -> "StoreSettings":
@@ -264,6 +268,9 @@ class Store(Protocol):
         Raises:
             StoreMismatchError: a topic it has seen has another count now; nothing is noted.
         """
+
+    def remember_thinning(self, thinning: tuple[int, int]) -> None:
+        """Note in the store's settings who is in the neighbour pool; see `StoreSettings`."""
 
     def close(self) -> None:
         """Release the store; it cannot be used afterwards."""

@@ -189,6 +189,11 @@ class EdgeStore:
             self.settings = merged
             self._write_settings()
 
+    def remember_thinning(self, thinning: tuple[int, int]) -> None:
+        """See `Store.remember_thinning`."""
+        self.settings = replace(self.settings, thinning=thinning)
+        self._write_settings()
+
     def raise_epoch(self, epoch: int) -> None:
         """See `LaterStore.raise_epoch`."""
         if epoch > self.settings.epoch:

@@ -133,6 +133,8 @@ def settings_payload(settings: StoreSettings) -> Payload:
     document["partitions"] = [{"topic": topic, "count": count} for topic, count in settings.partitions.items()]
     if settings.further:
         document["further"] = [{"name": name, **asdict(spec)} for name, spec in settings.further.items()]
+    if "thinning" in document:
+        document["thinning"] = list(settings.thinning)
     return {TAG: settings_tag(settings), _SETTINGS: document}
 
 
@@ -147,6 +149,8 @@ def stored_settings(payload: Mapping[str, Any]) -> StoreSettings:
         found |= {name: float(found[name]) for name in ("scale_min", "scale_max")}
         found["partitions"] = {row["topic"]: int(row["count"]) for row in found["partitions"]}
         found["further"] = {row["name"]: VectorSpec(row["dimensions"], row["idf"]) for row in found.get("further", [])}
+        most, least = found.get("thinning", (0, 0))
+        found["thinning"] = (int(most), int(least))
         return StoreSettings(**found)
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the store's settings cannot be read ({error!r}): it is no store of ours") from error

@@ -140,6 +140,10 @@ class ServerStore:
         """See `Store.remember_partitions`."""
         self._change_settings(lambda known: known.with_partitions(partitions))
 
+    def remember_thinning(self, thinning: tuple[int, int]) -> None:
+        """See `Store.remember_thinning`."""
+        self._change_settings(lambda known: replace(known, thinning=thinning))
+
     def raise_epoch(self, epoch: int) -> None:
         """See `LaterStore.raise_epoch`."""
         self._change_settings(lambda known: replace(known, epoch=max(known.epoch, epoch)))

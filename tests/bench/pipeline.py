@@ -48,7 +48,8 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
         recommender = app._recommender(settings, store, around)
         lists = app._list_writer(settings, store, recommender.catalogue, INTEGER_IDS)
         live = live_report(settings, recommender, around.metrics, None)
-        handler = app._handler(settings, store, recommender, around, lists, DEAD_LETTER_MAX_BYTES, live)
+        states = app._states(settings, store, recommender)
+        handler = app._handler(settings, states, recommender, around, lists, DEAD_LETTER_MAX_BYTES, live)
         recommender.scan_slice(settings.limits.scan_slice_users)
         yield Pipeline(store, handler, recommender)
 

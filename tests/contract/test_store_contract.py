@@ -320,6 +320,16 @@ def test_partition_counts_are_added_and_never_changed(store: Store) -> None:
     assert store.settings.partitions == {"ratings": 4, "lists": 8}
 
 
+def test_who_is_in_the_neighbour_pool_is_remembered(lasting_place: Place) -> None:
+    """The thinning outlives the process, may go up and down, and whoever opens the store later finds the store's."""
+    store = lasting_place.open()
+    assert store.settings.thinning == (0, 0)
+    store.remember_thinning((7, 3))
+    store.remember_thinning((3, 3))
+    assert store.settings.thinning == (3, 3)
+    assert lasting_place.reopen(replace(SETTINGS, thinning=(9, 9))).settings.thinning == (3, 3)
+
+
 def test_a_store_opened_again_holds_what_it_held(lasting_place: Place) -> None:
     """States, markers, epoch and partition counts outlive the process; the opener's own epoch does not matter."""
     store = lasting_place.open(replace(SETTINGS, epoch=3))

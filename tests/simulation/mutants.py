@@ -156,9 +156,9 @@ def tried_forgotten() -> Iterator[None]:
     """After an error only the tag that is read may stand there, and a state that shows the events is done."""
     real = UserStates._write_of
 
-    def write_of(self: UserStates, state: UserState, updates: Any) -> Any:
+    def write_of(self: UserStates, user_id: str, state: UserState, updates: Any) -> Any:
         self._tried.clear()
-        return real(self, state, updates)
+        return real(self, user_id, state, updates)
 
     with patch.object(UserStates, "_write_of", write_of), patch.object(UserStates, "_confirmed", _confirmed_anyhow):
         yield
@@ -183,10 +183,12 @@ def last_read_only() -> Iterator[None]:
     real = UserStates._write_of
     tried: dict[tuple[int, str], frozenset[int]] = {}
 
-    def write_of(self: UserStates, state: UserState, updates: Sequence[Update]) -> UserWrite | None:
-        key = id(self), updates[0].user_id
-        before = tried.get(key, frozenset()) if updates[0].user_id in self._tried else frozenset()
-        write = real(self, state, updates)
+    def write_of(
+        self: UserStates, user_id: str, state: UserState, updates: Mapping[str, Sequence[Update]]
+    ) -> UserWrite | None:
+        key = id(self), user_id
+        before = tried.get(key, frozenset()) if user_id in self._tried else frozenset()
+        write = real(self, user_id, state, updates)
         if write is None:
             return None
         tried[key] = before | {write.state.tag}

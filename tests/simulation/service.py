@@ -18,12 +18,14 @@ from consumers.health import Health
 from consumers.lists import ListWriter
 from consumers.membership import Membership
 from consumers.offsets import Patience
+from consumers.pool_upkeep import PoolUpkeep
 from consumers.source import KafkaSource, SourceOptions
 from consumers.surroundings import Surroundings
 from consumers.user_states import StateRules, UserStates
 from consumers.watchdog import Watchdog
 from consumers.worker import Parts, Worker, WorkerLimits
 from producers.sink import SinkOptions, TransactionalSink
+from recommender.neighbour_pool import NeighbourPool
 from recommender.recommender import Recommender
 from recommender.rules import RankingRules
 from recommender.store import StoreSettings
@@ -57,7 +59,8 @@ def worker_of(around: Surrounded, stack: ExitStack) -> Worker:
     sink = TransactionalSink({}, options, lambda properties: SimulatedProducer(host, broker, properties))
     stack.callback(sink.close)
     recommender = Recommender(store, RULES, 1 << 20)
-    states = UserStates(store, StateRules(RULES.value, around.shape.limits, 1 << 20), writer=host.name)
+    rules = StateRules(RULES.value, around.shape.limits, 1 << 20, pool=NeighbourPool(around.shape.pool_users))
+    states = UserStates(store, rules, writer=host.name)
     door = Door(decoder_for("json"), WireRules(), DEAD_LETTERS, "simulation")
     lists = ListWriter(LISTS, "simulation", "simulated", store.settings.epoch)
     handler = Handler(door, states, recommender, lists, _METRICS, broker.now_ms)
@@ -68,7 +71,8 @@ def worker_of(around: Surrounded, stack: ExitStack) -> Worker:
     health = Health(60.0, lambda: host.scheduler.now)
     surroundings = Surroundings(_METRICS, health, Watchdog(60.0, "simulated"), broker.now_ms)
     limits = WorkerLimits(around.shape.store_retry_limit_s, scan_slice_users=2, rescan_interval_s=10.0)
-    return Worker(Parts(source, sink, store, handler, recommender), limits, surroundings)
+    pool = PoolUpkeep(store, states, recommender.known_users)
+    return Worker(Parts(source, sink, store, handler, recommender, pool=pool), limits, surroundings)
 
 
 def _source(around: Surrounded, membership: Membership) -> KafkaSource:

@@ -14,6 +14,8 @@ from recommender.profile import HistoryLimits
 Mode = Literal["server", "edge", "replicas"]
 QUIET_S = 20.0
 """After so many seconds nothing goes wrong any more."""
+POOL_SEEDS, POOL_USERS = 4, 2
+"""Of so many seeds one has a neighbour pool, of so few users that not all are in it."""
 KAFKA_FAULTS = (
     *("broker_away", "init_away", "flush_stuck", "offsets_lost", "offsets_unanswered"),
     *("commit_lost", "commit_unanswered", "commit_late", "abort_lost"),
@@ -50,6 +52,8 @@ class Shape:
     store_retry_limit_s: float
     writer_must_live: bool
     """Whether a run counts only if no writer died: with plain reads, only it knows that two replicas may differ."""
+    pool_users: int = 0
+    """The size of the neighbour pool, in and out of which users go between batches; 0: there is none."""
     together: bool = True
     """Whether the partitions of one number, of all topics, go to one worker: a user has one owner only so."""
 
@@ -91,6 +95,7 @@ def shape_of(seed: int) -> Shape:
         operations=operations,
         store_retry_limit_s=100.0 if replicas == 2 else MAX_POLL_INTERVAL_S + 3,
         writer_must_live=replicas == 2,
+        pool_users=POOL_USERS if seed % POOL_SEEDS == 0 else 0,
     )
 
 

@@ -127,6 +127,13 @@ class SimulatedStore:
                 disk.flush()
         self.settings = self._place.disk.settings
 
+    def remember_thinning(self, thinning: tuple[int, int]) -> None:
+        """See `Store.remember_thinning`."""
+        for disk in self._place.disks:
+            disk.remember_thinning(thinning)
+            disk.flush()
+        self.settings = self._place.disk.settings
+
     def close(self) -> None:
         """See `Store.close`."""
         if self._place.owner is self._host:
