@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +15,7 @@ from consumers.app import check_cluster
 from consumers.commands.context import console, errors, print_json, settings_of
 from consumers.commands.presentation import length_text, list_titles, reasons_table
 from consumers.explained_lists import NotExplainedError, Reasons, ReasonsAsTheyCome
+from consumers.process import on_stop_signal
 from consumers.published_lists import PublishedList, age_ms, freshness_ms, list_reader, new_lists
 from consumers.settings import Settings
 from schemas.identity import POPULAR_USER_ID
@@ -36,6 +37,7 @@ class Watch:
     events: int | None
     seconds: float | None
     seen: int = field(default=0, init=False)
+    stopping: Event = field(default_factory=Event, init=False)
 
     def wanted(self, lists: Lists) -> Lists:
         """The wanted lists as they come, None when there was none for a moment, until it is time to stop."""
@@ -46,7 +48,7 @@ class Watch:
             else:
                 self.seen += 1
                 yield published
-            if self.seen == self.events or (until is not None and time.monotonic() >= until):
+            if self.stopping.is_set() or self.seen == self.events or (until is not None and time.monotonic() >= until):
                 return
 
     def _is_wanted(self, user_id: str) -> bool:
@@ -72,7 +74,9 @@ def watch_command(
     settings = settings_of(context)
     check_cluster(settings)
     watch = Watch(frozenset(user or ()), events, seconds)
-    with suppress(KeyboardInterrupt), list_reader(settings) as reader:
+    # Raised inside a callback of the client's, a KeyboardInterrupt would be printed and lost.
+    on_stop_signal(watch.stopping.set)
+    with list_reader(settings) as reader:
         lists = watch.wanted(new_lists(reader.from_now_on()))
         errors.print(f"watching {settings.recommendations_topic}", style="dim", markup=False, highlight=False)
         if why:
