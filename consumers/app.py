@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from consumers.answering.opening import Workplace, open_desk, served_topics
+from consumers.batch_size import BatchLimits
 from consumers.catalogue_reading import read_catalogue
 from consumers.catalogue_table import CatalogueTable, TableOptions
 from consumers.cluster import Cluster, Topic, check_topics
@@ -280,13 +281,13 @@ def replaying_handler(settings: Settings, store: Store, items: ItemIds) -> Handl
 def _source_options(
     settings: Settings, store: Store, accepted_gaps: AcceptedGaps, alive: Callable[[], None] = lambda: None
 ) -> SourceOptions:
-    timeout_s = settings.kafka.request_timeout_s
+    timeout_s, limits = settings.kafka.request_timeout_s, settings.limits
     return SourceOptions(
         settings.input_topics,
-        settings.limits.batch_max_records,
-        settings.limits.poll_timeout_s,
-        Patience(timeout_s, settings.limits.transaction_timeout_s + timeout_s, alive),
+        BatchLimits(limits.batch_first_records, limits.batch_max_records, limits.batch_target_s),
+        limits.poll_timeout_s,
+        Patience(timeout_s, limits.transaction_timeout_s + timeout_s, alive),
         must_hold_all_partitions=store.exclusive,
-        all_partitions_timeout_s=settings.limits.all_partitions_timeout_s,
+        all_partitions_timeout_s=limits.all_partitions_timeout_s,
         accepted_gaps=accepted_gaps,
     )

@@ -25,6 +25,9 @@ from schemas.events import Event, Forgotten, ProfileChanged, Rated, Retracted
 from schemas.messages import Message
 from schemas.reasons import MalformedRecordError
 
+RANKED_AT_ONCE = 500
+"""Lists whose neighbours are searched in one request and held in memory together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Door:
@@ -173,15 +176,21 @@ class Handler:
                 tombstones.append(self._lists.tombstone(record, user_id, transition.after, self._clock_ms()))
             else:
                 due.append((record, decoded, transition.after))
-        ranked = self._recommender.recommend([(decoded.event.user_id, state) for _, decoded, state in due])
-        self._lists.look_up(ranked)
-        if self._live is not None:
-            self._live.ranked([(decoded.event.user_id, state) for _, decoded, state in due], ranked)
-        now_ms = self._clock_ms()
-        lists = [self._lists.write(*answer, found, now_ms) for answer, found in zip(due, ranked, strict=True)]
+        lists: list[Message] = []
+        for start in range(0, len(due), RANKED_AT_ONCE):
+            lists += self._ranked(due[start : start + RANKED_AT_ONCE])
         self._metrics.outcome("list", len(lists))
         self._metrics.outcome("tombstone", len(tombstones))
         return lists + tombstones
+
+    def _ranked(self, due: Sequence[tuple[Record, Decoded, UserState]]) -> list[Message]:
+        users = [(decoded.event.user_id, state) for _, decoded, state in due]
+        ranked = self._recommender.recommend(users)
+        self._lists.look_up(ranked)
+        if self._live is not None:
+            self._live.ranked(users, ranked)
+        now_ms = self._clock_ms()
+        return [self._lists.write(*answer, found, now_ms) for answer, found in zip(due, ranked, strict=True)]
 
     def _account(self, events: Sequence[tuple[Record, Decoded]], before: UserState) -> None:
         live = [record for record, _ in events if not record.replayed]

@@ -101,8 +101,12 @@ class CatalogueSettings(Section):
 class LimitSettings(Section):
     """A limit on everything."""
 
-    batch_max_records: Annotated[int, Field(ge=1, le=100_000)] = 1_000
-    """Records of one step."""
+    batch_first_records: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    """Records of one step at most, as long as there is no backlog."""
+    batch_max_records: Annotated[int, Field(ge=1, le=100_000)] = 50_000
+    """Records of one step at most, in a backlog."""
+    batch_target_s: Annotated[float, Field(gt=0, le=1_800)] = 8
+    """How long a step in a backlog may take; batches grow until then, as users' ratings in one share a list."""
     poll_timeout_s: Annotated[float, Field(gt=0, le=0.25)] = 0.2
     """How long a poll waits for a record; signals wait as long."""
     step_timeout_s: Annotated[float, Field(ge=1, le=3_600)] = 60
@@ -154,6 +158,8 @@ class LimitSettings(Section):
     def _require_room_for_the_commit(self) -> Self:
         if self.commit_timeout_s >= self.step_timeout_s:
             raise ValueError("commit_timeout_s must lie below step_timeout_s: the commit is part of the step")
+        if self.batch_target_s > self.step_timeout_s / 2:
+            raise ValueError("batch_target_s must be at most half of step_timeout_s: a step may take twice the target")
         return self
 
 

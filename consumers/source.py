@@ -23,6 +23,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from consumers.batch_size import BatchLimits, BatchSize
 from consumers.offsets import Offsets, Patience, SourceError, explained, refuse_lasting
 from consumers.records import Assigned, Batch, GapError, Position, Record, starting_position
 
@@ -34,7 +35,7 @@ class SourceOptions:
     """What to consume, how much at a time; `accepted_gaps`: partitions by topic whose lost events are skipped."""
 
     topics: tuple[str, ...]
-    batch_max_records: int = 1_000
+    batch: BatchLimits = field(default_factory=BatchLimits)
     poll_timeout_s: float = 0.2
     patience: Patience = field(default_factory=Patience)
     must_hold_all_partitions: bool = False
@@ -74,6 +75,7 @@ class KafkaSource:
     ) -> None:
         self._options = options
         self._listener = listener
+        self._size = BatchSize(options.batch)
         self._held: dict[tuple[str, int], _Held] = {}
         self._assignments = 0
         self._total = 0
@@ -114,9 +116,10 @@ class KafkaSource:
             GapError: events that the store lacks are gone from a topic.
             SourceError: Kafka refuses, or this process must hold all partitions and does not get them.
         """
+        limit = self._size.begin()
         first = self._consumer.poll(self._options.poll_timeout_s if timeout_s is None else timeout_s)
         assignments = self._assignments
-        rest = self._consumer.consume(self._options.batch_max_records - 1, 0) if first is not None else []
+        rest = self._consumer.consume(limit - 1, 0) if first is not None else []
         metadata = self._consumer.consumer_group_metadata()
         self._check_complete()
         if self._assignments != assignments:
@@ -125,6 +128,7 @@ class KafkaSource:
             self.rewind()
             return Batch([], metadata)
         messages = [] if first is None else [first, *rest]
+        self._size.took(len(messages))
         return Batch([r for message in messages if (r := self._record(message)) is not None], metadata)
 
     def keep_alive(self) -> bool:

@@ -13,6 +13,7 @@ from shape import Shape
 from silence import SilentMetrics
 from simulated_store import Place, SimulatedStore
 
+from consumers.batch_size import BatchLimits
 from consumers.handler import Door, Handler
 from consumers.health import Health
 from consumers.lists import ListWriter
@@ -85,7 +86,7 @@ def _source(around: Surrounded, membership: Membership) -> KafkaSource:
 
     options = SourceOptions(
         tuple(around.shape.volume.inputs),
-        batch_max_records=around.shape.batch_max_records,
+        batch=BatchLimits(max_records=around.shape.batch_max_records),
         poll_timeout_s=0.7,
         patience=Patience(request_timeout_s=2.0, recovery_limit_s=12.0),
         must_hold_all_partitions=around.place.disk.exclusive,

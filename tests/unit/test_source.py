@@ -19,6 +19,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from consumers.batch_size import BatchLimits
 from consumers.offsets import Patience, SourceError
 from consumers.records import Batch, GapError
 from consumers.source import KafkaSource, SourceOptions
@@ -198,7 +199,7 @@ class FakeListener:
 @dataclass
 class Rig:
     cluster: Cluster = field(default_factory=Cluster)
-    options: SourceOptions = field(default_factory=lambda: SourceOptions(("ratings",), batch_max_records=10))
+    options: SourceOptions = field(default_factory=lambda: SourceOptions(("ratings",), BatchLimits(max_records=10)))
     properties: dict[str, Any] = field(default_factory=lambda: {"bootstrap.servers": "b:1", "group.id": "workers"})
 
     def __post_init__(self) -> None:
@@ -517,7 +518,9 @@ def test_an_error_is_no_record() -> None:
 
 
 def exclusive(timeout_s: float = 60.0, **cluster: Any) -> Rig:
-    options = SourceOptions(("ratings",), 10, must_hold_all_partitions=True, all_partitions_timeout_s=timeout_s)
+    options = SourceOptions(
+        ("ratings",), BatchLimits(max_records=10), must_hold_all_partitions=True, all_partitions_timeout_s=timeout_s
+    )
     return Rig(Cluster(**cluster), options)
 
 
@@ -557,7 +560,7 @@ def test_not_getting_all_partitions_stops_the_worker(change: str) -> None:
 
 def test_a_shared_store_takes_whatever_partitions_there_are() -> None:
     """Law: holding back is for stores of one owner alone."""
-    rig = Rig(options=SourceOptions(("ratings",), 10, all_partitions_timeout_s=-1.0))
+    rig = Rig(options=SourceOptions(("ratings",), BatchLimits(max_records=10), all_partitions_timeout_s=-1.0))
     rig.consumer.assign(P1)
     assert rig.polled() == {P1: ten(0)}
 
@@ -613,7 +616,7 @@ def test_every_question_of_an_assignment_is_a_sign_of_life() -> None:
     """Law: many questions that take long are not one step that hangs."""
     signs: list[str] = []
     patience = Patience(alive=lambda: signs.append("alive"))
-    Rig(options=SourceOptions(("ratings",), 10, patience=patience)).consumer.assign(P0, P1)
+    Rig(options=SourceOptions(("ratings",), BatchLimits(max_records=10), patience=patience)).consumer.assign(P0, P1)
     questions = ["topics", "committed", "low of P0", "low of P1"]
     assert len(signs) == len(questions)
 
