@@ -3,6 +3,9 @@
 Figures to be compared come from one run, taken in turns, because a machine's speed drifts. A benchmark ends with exit
 code 1 when a requirement is not met. Every result carries the load of the machine before and after: a figure taken
 while others were working is worth as much as that says.
+
+`build/bench.json` is one document that all programs add to: at its top what they are about (`Bench.headline`), then the
+machine of the last one, and below `details` all that each of them found.
 """
 
 import argparse
@@ -11,7 +14,7 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -28,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "build" / "bench.json"
 LIBRARIES = ("confluent-kafka", "numpy", "orjson", "pydantic", "qdrant-client", "qdrant-edge-py")
 GIT_TIMEOUT_S = 10.0
+DETAILS = "details"
 
 console = Console()
 progress = Console(stderr=True)
@@ -75,7 +79,7 @@ class Bench:
     """One benchmark: what it found, ready to be shown, kept and judged.
 
     Attributes:
-        name: its key in `build/bench.json`.
+        name: its key below `details` in `build/bench.json`.
         quick: a few minutes for all benchmarks together, instead of figures to publish.
         requirements: what has to hold.
     """
@@ -86,6 +90,7 @@ class Bench:
     _load_before: tuple[float, float, float] = field(default_factory=os.getloadavg)
     _rows: list[tuple[str, str]] = field(default_factory=list)
     _figures: dict[str, Any] = field(default_factory=dict)
+    _headlines: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_command_line(cls, name: str, what: str) -> "Bench":
@@ -109,12 +114,20 @@ class Bench:
         self._rows.append((what, f"{shown} {unit}".strip()))
         self._figures[key] = asdict(value) if isinstance(value, Spread) else value
 
+    def headline(self, key: str, value: float | Mapping[str, Any]) -> None:
+        """Put `value` at the top of the document, where machines look for it; it shows nothing.
+
+        A mapping (by users, by load) joins what stands there under other keys, here or from another program.
+        """
+        _join(self._headlines, {key: value})
+
     def finish(self) -> int:
         """Show everything, merge it into `build/bench.json`, and return the exit code."""
         around = machine() | {"load_before": self._load_before, "load_after": os.getloadavg()}
         self._show(around)
         requirements = [asdict(each) | {"is_met": each.is_met} for each in self.requirements]
-        _merge(self.name, self._figures | {"quick": self.quick, "requirements": requirements, "machine": around})
+        details = self._figures | {"quick": self.quick, "requirements": requirements, "machine": around}
+        _merge(self._headlines, {self.name: details}, around)
         return 0 if all(each.is_met for each in self.requirements) else 1
 
     def _show(self, around: dict[str, Any]) -> None:
@@ -159,12 +172,31 @@ def _commit() -> str:
     return done.stdout.strip()
 
 
-def _merge(name: str, figures: dict[str, Any]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
+def results() -> dict[str, Any]:
+    """What `build/bench.json` says so far; empty where it says nothing, or is of another form."""
     try:
         document = json.loads(RESULTS.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        document = {}
+        return {}
+    return document if isinstance(document, dict) and DETAILS in document else {}
+
+
+def _merge(headlines: Mapping[str, Any], details: Mapping[str, Any], around: dict[str, Any]) -> None:
+    RESULTS.parent.mkdir(exist_ok=True)
+    known = results()
+    _join(known, headlines)
+    document = {**known, "machine": around, DETAILS: known.get(DETAILS, {}) | dict(details)}
     written = RESULTS.with_suffix(".new")
-    written.write_text(json.dumps(document | {name: figures}, indent=2) + "\n", encoding="utf-8")
+    written.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     written.replace(RESULTS)
+
+
+def _join(document: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Add `more` to a document, key by key, mappings within mappings too; what is no mapping is replaced."""
+    for key, value in more.items():
+        if not isinstance(value, Mapping):
+            document[key] = value
+            continue
+        if not isinstance(document.get(key), dict):
+            document[key] = {}
+        _join(document[key], value)
