@@ -2,7 +2,8 @@
 
 A list is published only in the batch that holds, read for the first time, the event that the user's state names as its
 last. So each state is published once, however a replay cuts its batches, and a duplicate whose list was never committed
-still gets it.
+still gets it. No list answers to a record that calls itself loaded history: its user's last one does not, and so
+publishes, by the same rule, the list that the others owe.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -167,12 +168,15 @@ class Handler:
     def _published(self, sorted_: _Sorted, transitions: Mapping[str, Transition]) -> list[Message]:
         due: list[tuple[Record, Decoded, UserState]] = []
         tombstones: list[Message] = []
+        owed = 0
         for user_id, transition in transitions.items():
             naming = _naming(sorted_.events[user_id], transition.after)
             if naming is None:
                 continue
             record, decoded = naming
-            if transition.after.user_id is None:
+            if transition.after.user_id is not None and record.is_loaded:
+                owed += 1
+            elif transition.after.user_id is None:
                 tombstones.append(self._lists.tombstone(record, user_id, transition.after, self._clock_ms()))
             else:
                 due.append((record, decoded, transition.after))
@@ -181,6 +185,7 @@ class Handler:
             lists += self._ranked(due[start : start + RANKED_AT_ONCE])
         self._metrics.outcome("list", len(lists))
         self._metrics.outcome("tombstone", len(tombstones))
+        self._metrics.outcome("owed", owed)
         return lists + tombstones
 
     def _ranked(self, due: Sequence[tuple[Record, Decoded, UserState]]) -> list[Message]:

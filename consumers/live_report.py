@@ -160,11 +160,12 @@ def live_report(
 def _live_ones(
     first: FirstRatings, events: Sequence[tuple[Record, Decoded]], transition: Transition, dimensions: Dimensions
 ) -> FirstRatings:
-    """Those that were not committed before, of items that have not been seen, either."""
+    """Those that were not committed before, nor are loaded history, of items that have not been seen, either."""
     if len(transition.before.seen):
         first = first.at(~np.isin(first.items, transition.before.seen))
-    if any(record.replayed for record, _ in events):
-        rated = [d.event.item_id for r, d in events if not r.replayed and isinstance(d.event, Rated)]
+    if any(record.replayed or record.is_loaded for record, _ in events):
+        live = (decoded.event for record, decoded in events if not (record.replayed or record.is_loaded))
+        rated = [event.item_id for event in live if isinstance(event, Rated)]
         fresh = [dimension_of(item_id, dimensions) for item_id in rated]
         first = first.at(np.isin(first.items, np.array(fresh, np.uint32)))
     return first

@@ -61,7 +61,7 @@ StepName = Literal[
     "shadow",
     "shadow_search",
 ]
-Outcome = Literal["applied", "duplicate", "dead_letter", "replayed", "list", "tombstone"]
+Outcome = Literal["applied", "duplicate", "dead_letter", "replayed", "list", "tombstone", "owed"]
 RequestOutcome = Literal["answered"] | ErrorCode
 CacheName = Literal["own", "neighbours", "lists", "shadow"]
 PlainFigure = Literal[

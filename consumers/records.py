@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.messages import Headers
+from schemas.messages import LOAD_HEADER, Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,11 @@ class Record:
     headers: Headers = ()
     timestamp_ms: int | None = None
     replayed: bool = False
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether this is history with more behind it, to which no list answers: a later record of the user's will."""
+        return LOAD_HEADER in self.headers
 
 
 @dataclass(frozen=True, slots=True)

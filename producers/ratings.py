@@ -9,6 +9,7 @@ letter there.
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from producers.record_producer import CheckedProducer
 from schemas.decode import RawRecord, decode_json
 from schemas.encode import event_message
 from schemas.events import AttributeValue, Event, Forgotten, ProfileChanged, Rated, Retracted
+from schemas.messages import LOAD_HEADER
 
 Time = datetime | int | str
 """When something was rated: a datetime with its zone, epoch milliseconds, or RFC 3339 text."""
@@ -69,8 +71,10 @@ class RatingProducer(CheckedProducer):
         """
         self.send(_valid(Forgotten, {"type": "forget", "user_id": user, "event_id": event_id}))
 
-    def send(self, event: Event) -> None:
+    def send(self, event: Event, *, is_loaded: bool = False) -> None:
         """Queue an event; waits while the local queue is full.
+
+        `is_loaded`: history, and a later event of this user will follow that is not; until then no list answers.
 
         Raises:
             ValueError: the worker would refuse it; nothing is queued.
@@ -78,7 +82,7 @@ class RatingProducer(CheckedProducer):
         """
         message = event_message(self.topic, event)
         decode_json(RawRecord(message.key, message.value, time.time_ns() // 1_000_000), self.rules)
-        self.queue(message)
+        self.queue(replace(message, headers=(LOAD_HEADER,)) if is_loaded else message)
 
 
 def _valid(model: type[Event], fields: dict[str, Any]) -> Event:

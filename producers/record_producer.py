@@ -66,7 +66,7 @@ class RecordProducer:
         Raises:
             DeliveryError: the queue is full and records in it failed.
         """
-        while not self._queued(message.key, message.value):
+        while not self._queued(message):
             self._client.poll(_QUEUE_POLL_S)
             self.check()
         self._client.poll(0)
@@ -132,9 +132,15 @@ class RecordProducer:
         except DeliveryError as failure:
             error.add_note(str(failure))
 
-    def _queued(self, key: bytes | None, value: bytes | None) -> bool:
+    def _queued(self, message: Outgoing) -> bool:
         try:
-            self._client.produce(self.topic, value=value, key=key, on_delivery=self._delivered)
+            self._client.produce(
+                self.topic,
+                value=message.value,
+                key=message.key,
+                headers=list(message.headers),
+                on_delivery=self._delivered,
+            )
         except BufferError:
             return False
         return True

@@ -1,6 +1,10 @@
 """A data set's ratings as a stream: in time order, at a pace, each event at its own time, the record's time being now.
 
 `Pace` says when an event is due and knows no clock; `replay` waits and sends.
+
+A load brings history in: user by user, because a worker that meets many ratings of one user together stores that user
+once. All events but each user's last say that they are history, so lists come once per user, at the end, when nearly
+all of the history is there to make them from.
 """
 
 import math
@@ -11,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from producers.tables import SHUFFLE_SEED, Dataset, Ratings, time_order
+from producers.tables import SHUFFLE_SEED, Dataset, Ratings, load_order, time_order
 from schemas.events import Event, ProfileChanged, Rated
 
 WAIT_MAX_S = 0.5
@@ -54,10 +58,11 @@ class Pace:
 class ReplayPlan:
     """What to send: the first `events` ratings (all: None), before them their users' attributes where there are any.
 
-    `text_ids`: item ids go out as text, also those that are integers in the data set.
+    `text_ids`: item ids go out as text, also those that are integers in the data set. `is_load`: as history, not as a
+    stream.
 
     Raises:
-        ValueError: a number of events below 1.
+        ValueError: a number of events below 1, or a load at a pace.
     """
 
     dataset: Dataset
@@ -67,13 +72,16 @@ class ReplayPlan:
     profiles: bool = True
     progress_every: int = PROGRESS_EVERY
     text_ids: bool = False
+    is_load: bool = False
 
     def __post_init__(self) -> None:
         if (self.events is not None and self.events < 1) or self.progress_every < 1:
             raise ValueError("a replay sends at least one event, and reports every so many")
+        if self.is_load and self.pace != Pace():
+            raise ValueError("a load is not in time order, so it has no pace: leave out the rate or speedup")
 
     def ratings(self) -> Ratings:
-        """The ratings to send, in their order."""
+        """The ratings to send, in time order."""
         ratings = time_order(self.dataset.ratings, self.seed).take(slice(self.events))
         if not self.text_ids:
             return ratings
@@ -104,8 +112,8 @@ class ReplayResult:
 class Sender(Protocol):
     """What `replay` needs of a `RatingProducer`."""
 
-    def send(self, event: Event) -> None:
-        """Queue an event, waiting while the queue is full."""
+    def send(self, event: Event, *, is_loaded: bool = False) -> None:
+        """Queue an event, waiting while the queue is full; `is_loaded`: as history, with more of the user's behind."""
 
     def check(self) -> None:
         """Raise where records failed."""
@@ -138,15 +146,16 @@ def replay(
     """
     clock = clock or Clock()
     report = on_progress or (lambda _sent, _total: None)
-    ratings = plan.ratings()
+    ratings, loaded = load_order(plan.ratings()) if plan.is_load else (plan.ratings(), 0)
     profiles = plan.profile_events(ratings)
     for profile in profiles:
-        producer.send(profile)
+        producer.send(profile, is_loaded=plan.is_load)
     start_s = clock.now_s()
     first_ms = int(ratings.rated_at_ms[0])
     for position, (user, item, rating, rated_at) in enumerate(ratings.rows()):
         _wait_until(start_s + plan.pace.due_s(position, rated_at - first_ms), producer, clock)
-        producer.send(Rated(user_id=str(user), item_id=item, rating=rating, rated_at=rated_at))
+        rated = Rated(user_id=str(user), item_id=item, rating=rating, rated_at=rated_at)
+        producer.send(rated, is_loaded=position < loaded)
         if (position + 1) % plan.progress_every == 0:
             producer.check()
             report(position + 1, len(ratings))

@@ -103,6 +103,21 @@ class Dataset:
     users: Mapping[Id, User] = field(default_factory=dict)
 
 
+def load_order(ratings: Ratings) -> tuple[Ratings, int]:
+    """Ratings in time order as a load sends them: user by user all but the last of each, then those, in time order.
+
+    A user's ratings stay in their order. Returned with them: how many come before those last ones.
+    """
+    _, numbers = np.unique(ratings.user, return_inverse=True)
+    places = np.arange(len(ratings))
+    last = np.full(numbers.max(initial=-1) + 1, -1)
+    np.maximum.at(last, numbers, places)
+    is_last = last[numbers] == places
+    earlier = places[~is_last]
+    grouped = earlier[np.argsort(numbers[earlier], kind="stable")]
+    return ratings.take(np.concatenate((grouped, places[is_last]))), len(earlier)
+
+
 def time_order(ratings: Ratings, seed: int = SHUFFLE_SEED) -> Ratings:
     """The ratings by time, equal times in an order drawn from the seed alone: the order of the file would leak.
 

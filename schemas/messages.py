@@ -6,6 +6,8 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 SCHEMA_VERSION = "1"
 JSON_CONTENT_TYPE = "application/json"
+LOAD_HEADER = ("ts-load", b"1")
+"""On a record of `ratings`: history, with more of this user's behind it. It is folded, and no list answers to it."""
 
 
 @dataclass(frozen=True, slots=True)

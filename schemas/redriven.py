@@ -26,7 +26,7 @@ from schemas.dead_letters import (
     attempts_said,
     is_ours,
 )
-from schemas.messages import CloudEvent, Headers, Message, output_headers
+from schemas.messages import LOAD_HEADER, CloudEvent, Headers, Message, output_headers
 from schemas.times import format_time
 
 _TYPE = "tastestream.dead_letters_redriven.v1"
@@ -93,12 +93,14 @@ def sent_again(origin: Origin, key: bytes | None, value: bytes | None, headers: 
         letter: where the dead letter stands.
     """
     refusal = refusal_of(headers)
+    # Whatever it was part of, nothing need come behind it any more.
+    original = tuple(header for header in original_headers(headers) if header != LOAD_HEADER)
     ours = ((ATTEMPTS_HEADER, str(refusal.attempts).encode()), (REDRIVEN_FROM_HEADER, str(letter).encode()))
     return Message(
         origin.topic,
         key,
         value,
-        original_headers(headers) + ours,
+        original + ours,
         partition=origin.partition,
         timestamp_ms=refusal.timestamp_ms,
     )

@@ -23,10 +23,19 @@ def replay_command(
         float | None, typer.Option("--speedup", help="Seconds of the data's own time per second.")
     ] = None,
     events: Annotated[int | None, typer.Option("--events", min=1, help="Send only the first ratings.")] = None,
+    load: Annotated[
+        bool, typer.Option("--load", help="As history: user by user, with one list for each user, at the end.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Send a data set's ratings in time order, each at its own time; as fast as it goes, or at a pace."""
+    """Send a data set's ratings in time order, each at its own time; as fast as it goes, or at a pace.
+
+    With --load, the quickest way to bring history in, users get their lists at the end; start a load that was
+    interrupted again, or users whose history came in have no list of it until they rate.
+    """
     settings = settings_of(context)
+    if load and (rate or speedup):
+        raise typer.BadParameter("--load sends as fast as it goes: leave them out", param_hint="--rate / --speedup")
     try:
         pace = Pace(rate, speedup)
     except ValueError as error:
@@ -35,7 +44,8 @@ def replay_command(
     check_cluster(settings)
     # At a pace the bar moves with every rating; at full speed that would cost more than the sending.
     every = PROGRESS_EVERY if pace == Pace() else 1
-    result = _replayed(settings, ReplayPlan(found, pace, events, progress_every=every, text_ids=has_text_ids(settings)))
+    text_ids = has_text_ids(settings)
+    result = _replayed(settings, ReplayPlan(found, pace, events, progress_every=every, text_ids=text_ids, is_load=load))
     per_s = result.events / result.seconds if result.seconds else 0.0
     if json:
         print_json({"dataset": found.name, **asdict(result), "events_per_s": round(per_s, 1)})

@@ -33,7 +33,7 @@ from recommender.store import (
     StoreUnavailableError,
 )
 from schemas.decode import WireRules, decoder_for
-from schemas.messages import Message
+from schemas.messages import LOAD_HEADER, Message
 from schemas.recommendations import RecommendationList, decode_list
 from schemas.times import format_time
 
@@ -189,6 +189,28 @@ def test_a_batch_without_the_last_event_publishes_nothing() -> None:
     assert rig.versions([event(2)]) == [("u", "7.3")]
 
 
+def loaded(record: Record) -> Record:
+    """The same record as history, with more of its user's behind it."""
+    return replace(record, headers=(LOAD_HEADER,))
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_loaded_history_yields_one_list_at_its_end(cut: int) -> None:
+    """Law: wherever a load is cut, its user gets one list, that of its last event, and it counts all of them."""
+    rig = Rig()
+    records = [loaded(event(0)), loaded(event(1)), event(2)]
+    published = [version for part in (records[:cut], records[cut:]) for version in rig.versions(part)]
+    assert published == [("u", "7.3")]
+    assert rig.outcomes() == {"applied": 3, "list": 1} | ({"owed": 1} if cut < 3 else {})
+
+
+def test_a_forget_among_loaded_history_is_answered() -> None:
+    """Law: whatever its headers, forgetting publishes the tombstone."""
+    rig = Rig()
+    rig.handle([event(0)])
+    assert [m.value for m in rig.handle([loaded(event(1, type="forget"))])] == [None]
+
+
 def test_the_last_event_is_named_by_source_and_offset() -> None:
     """Law: the same offset of another partition, or of a topic made anew, is another event."""
     rig = Rig()
@@ -282,6 +304,20 @@ def test_however_batches_are_cut_the_end_is_the_same(
     disturbed.run(cuts)
     undisturbed.run([])
     assert last_records(disturbed) == last_records(undisturbed)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.sampled_from("uvw"), min_size=1, max_size=12), _cuts)
+def test_however_batches_are_cut_a_load_publishes_each_user_once(
+    users: list[str], cuts: list[tuple[int, bool, int]]
+) -> None:
+    """Law: where all but each user's last event is loaded history, each gets one list in all, of all their events."""
+    ends = {user: at for at, user in enumerate(users)}
+    records = [event(at, user) if ends[user] == at else loaded(event(at, user)) for at, user in enumerate(users)]
+    topic = Topic(Rig(), records)
+    topic.run(cuts)
+    published = sorted((user_of(message), version_of(message)) for message in topic.published)
+    assert published == sorted((user, f"7.{users.count(user)}") for user in ends)
 
 
 def last_records(topic: Topic) -> dict[str, tuple[str, object, object]]:

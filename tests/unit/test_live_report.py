@@ -30,7 +30,7 @@ from recommender.recommender import Recommender
 from recommender.rules import RankingRules
 from recommender.store import NeighbourQuery, Neighbours, StoreSettings, StoreUnavailableError
 from schemas.decode import WireRules, decoder_for
-from schemas.messages import Message
+from schemas.messages import LOAD_HEADER, Message
 from schemas.metrics import LiveMetrics, decode_metrics
 from schemas.recommendations import decode_list
 from schemas.times import format_time
@@ -200,6 +200,15 @@ def test_replayed_events_do_not_count() -> None:
     rig.handle(replayed, rig.event("u", 3))
     assert rig.counted() == (1, 1)
     rig.handle(replace(rig.event("u", 4), replayed=True))
+    assert rig.counted() == (1, 1)
+
+
+def test_loaded_history_does_not_count() -> None:
+    """Law: history that is brought in later was foretold by no list; live ratings beside it are judged."""
+    rig = Rig()
+    rig.handle(rig.event("u", 1))
+    history = replace(rig.event("u", 2), headers=(LOAD_HEADER,))
+    rig.handle(history, rig.event("u", 3))
     assert rig.counted() == (1, 1)
 
 

@@ -1,5 +1,7 @@
 """Dead letters read back: what was written is what is read, and nothing but a marker passes for one."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +17,7 @@ from schemas.dead_letters import (
     is_ours,
     size_bytes,
 )
-from schemas.messages import Headers, Message
+from schemas.messages import LOAD_HEADER, Headers, Message
 from schemas.reasons import REASONS, MalformedRecordError
 from schemas.redriven import (
     Origin,
@@ -62,6 +64,14 @@ def test_what_is_sent_again_is_what_came(record: RefusedRecord, error: Malformed
     assert again.headers[: len(theirs)] == theirs == original_headers(written.headers)
     ours = ((ATTEMPTS_HEADER, str(record.attempt).encode()), (REDRIVEN_FROM_HEADER, b"ratings.dlq:2:17"))
     assert again.headers[len(theirs) :] == ours
+
+
+@given(record=records, error=errors)
+def test_what_is_sent_again_is_no_loaded_history(record: RefusedRecord, error: MalformedRecordError) -> None:
+    """Law: nothing need follow a letter that is sent again, so it may not leave its list to a later record."""
+    written = letter(replace(record, headers=(*record.headers, LOAD_HEADER)), error)
+    again = sent_again(Origin("ratings", record.partition, 0), written.key, written.value, written.headers, LETTER)
+    assert LOAD_HEADER not in again.headers
 
 
 @given(record=records, error=errors, times=st.integers(1, 4))

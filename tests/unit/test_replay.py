@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -24,8 +24,11 @@ class Recorder:
     flushes: list[int] = field(default_factory=list)
     checks: int = 0
     send_takes_s: float = 0.0
+    loaded: list[int] = field(default_factory=list)
 
-    def send(self, event: Event) -> None:
+    def send(self, event: Event, *, is_loaded: bool = False) -> None:
+        if is_loaded:
+            self.loaded.append(len(self.sent))
         self.sent.append((self.now_s, event))
         self.now_s += self.send_takes_s
 
@@ -153,6 +156,23 @@ def test_users_of_whom_nothing_is_known_send_no_profile() -> None:
     assert result.profiles == 1
 
 
+@given(times=TIMES, events=st.integers(1, 30))
+@settings(deadline=None)
+def test_a_load_sends_the_same_events_and_closes_every_user_at_the_end(times: list[int], events: int) -> None:
+    """Each user's events keep their order; exactly the last of each is not loaded, and those come behind all others."""
+    users: dict[int | str, User] = {0: User(0, age=30)}
+    plan = ReplayPlan(dataset(times, users), events=events)
+    stream, load = Recorder(), Recorder()
+    replay(plan, stream, clock=stream.clock())
+    replay(replace(plan, is_load=True), load, clock=load.clock())
+    for user in {event.user_id for event in stream.rated()}:
+        lives = [[event for _, event in each.sent if event.user_id == user] for each in (stream, load)]
+        assert lives[0] == lives[1]
+    assert load.loaded == list(range(len(load.loaded)))
+    closing = [event.user_id for _, event in load.sent[len(load.loaded) :]]
+    assert sorted(closing) == sorted({event.user_id for event in stream.rated()})
+
+
 def test_progress_comes_every_so_many_events_and_at_the_end() -> None:
     """Progress rises to the total, which is reported only when everything has arrived."""
     recorder = Recorder()
@@ -173,5 +193,7 @@ def test_what_contradicts_itself_is_refused() -> None:
     """Two paces at once, and replays of nothing, say so before anything is sent."""
     with pytest.raises(ValueError, match="not both"):
         Pace(rate_per_s=1, speedup=1)
+    with pytest.raises(ValueError, match="no pace"):
+        ReplayPlan(dataset([0]), Pace(rate_per_s=1), is_load=True)
     with pytest.raises(ValueError, match="at least one event"):
         ReplayPlan(dataset([0]), events=0)
