@@ -114,6 +114,10 @@ class Bench:
         self._rows.append((what, f"{shown} {unit}".strip()))
         self._figures[key] = asdict(value) if isinstance(value, Spread) else value
 
+    def keep(self, key: str, value: Any) -> None:
+        """Add something to the document that the table has no room for."""
+        self._figures[key] = value
+
     def headline(self, key: str, value: float | Mapping[str, Any]) -> None:
         """Put `value` at the top of the document, where machines look for it; it shows nothing.
 

@@ -6,10 +6,9 @@ Every deployment has a namespace of its own, so that several may follow each oth
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -60,7 +59,7 @@ class Deployment:
         settings = self.settings
         return TopicReader(settings.kafka.client_config(), [settings.recommendations_topic], PATIENCE_S)
 
-    def send(self, messages: list[Message]) -> None:
+    def send(self, messages: Iterable[Message]) -> None:
         """Append records to the input topic as fast as it goes; returns when the brokers have them all."""
         send(self.settings.kafka.bootstrap_servers, self.settings.input_topics[0], messages)
 
@@ -107,7 +106,7 @@ def deployment(servers: str, **sections: Mapping[str, Any]) -> Iterator[Deployme
         cluster.check_reachable()
         specs, groups = topic_plan(settings)
         make(cluster, specs, groups, settings.topics.replication_factor)
-        _await_leaders(servers, [spec.name for spec in specs], settings.topics.partitions)
+        _await_leaders(servers, {spec.name: spec.partitions for spec in specs})
         try:
             yield Deployment(settings, folder)
         finally:
@@ -116,12 +115,13 @@ def deployment(servers: str, **sections: Mapping[str, Any]) -> Iterator[Deployme
 
 
 @stamina.retry(on=KafkaException, attempts=None, timeout=LEADERS_TIMEOUT_S, wait_max=0.2)
-def _await_leaders(servers: str, topics: list[str], partitions: int) -> None:
+def _await_leaders(servers: str, partitions: Mapping[str, int]) -> None:
     # A broker knows of a new topic a moment before it serves it.
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "bench"})
     try:
-        for topic, number in product(topics, range(partitions)):
-            consumer.get_watermark_offsets(TopicPartition(topic, number), LEADERS_TIMEOUT_S)
+        for topic, count in partitions.items():
+            for number in range(count):
+                consumer.get_watermark_offsets(TopicPartition(topic, number), LEADERS_TIMEOUT_S)
     finally:
         consumer.close()
 
@@ -135,7 +135,7 @@ def demo_events(limit: int | None = None) -> list[Message]:
     ]
 
 
-def send(servers: str, topic: str, messages: list[Message]) -> None:
+def send(servers: str, topic: str, messages: Iterable[Message]) -> None:
     """Append records as fast as it goes; returns when the brokers have them all."""
     producer = Producer({"bootstrap.servers": servers, "partitioner": "murmur2_random", "linger.ms": 5})
     for message in messages:

@@ -1,7 +1,7 @@
 """The service's own path without Kafka: store, recommender and handler in this process, and records to feed them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -54,7 +54,7 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
         yield Pipeline(store, handler, recommender)
 
 
-def records(topic: str, messages: list[Message], partitions: int) -> Iterator[Record]:
+def records(topic: str, messages: Iterable[Message], partitions: int) -> Iterator[Record]:
     """Messages as a consumer gets them, each from the partition that its key belongs to."""
     ends: Counter[int] = Counter()
     for message in messages:
