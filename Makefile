@@ -14,6 +14,7 @@ CODE := schemas recommender producers consumers tests
 MADE_FROM := $(shell { pwd; cat pyproject.toml constraints.txt; } | cksum | cut -d ' ' -f 1)
 FOR_DEMO := $(VENV)/demo-$(MADE_FROM)
 FOR_DEV := $(VENV)/dev-$(MADE_FROM)
+FOR_BENCH := $(VENV)/bench-$(MADE_FROM)
 
 # pip builds the project itself in an environment apart. Which of the two variables pins that one depends on pip's age.
 PIN := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
@@ -21,7 +22,7 @@ INSTALL := $(PIN) $(RUN)/python -m pip install --quiet --disable-pip-version-che
 NOT_INSTALLED = { echo "pip could not install what is above: the first run needs the network" >&2; exit 1; }
 
 # Ceiling stands last: a goal that is missed ends the run.
-BENCHES := budget freshness memory forgetting ceiling
+BENCHES := budget articles peer_river freshness catch_up memory forgetting ceiling
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lint type imports unit contract system simulate chaos fuzz quality bench profile schemas format hooks constraints clean
@@ -60,7 +61,7 @@ fuzz: $(FOR_DEV) ## whatever may come in: make fuzz ARGS='--inputs 1000000'
 quality: $(FOR_DEV) ## hit rates of the ranking, through the store and the cache
 	$(RUN)/python tests/bench/quality.py $(ARGS)
 
-bench: $(FOR_DEV) ## everything that is measured, one program after the other
+bench: $(FOR_BENCH) ## everything that is measured, one program after the other
 	@set -e; for name in $(BENCHES); do echo "== $$name"; $(RUN)/python tests/bench/$$name.py $(ARGS); done
 
 profile: $(FOR_DEV) ## the functions that a refresh spends its time in
@@ -92,13 +93,18 @@ $(FOR_DEV): | $(FOR_DEMO)
 	@$(INSTALL) '.[local,compiled,factors,plot,dev]' || $(NOT_INSTALLED)
 	@touch $@
 
+$(FOR_BENCH): | $(FOR_DEV)
+	@echo "Adding to $(VENV): what the benchmarks compare with, fetched once"
+	@$(INSTALL) '.[local,compiled,factors,plot,dev,bench]' || $(NOT_INSTALLED)
+	@touch $@
+
 # With the oldest Python that is supported: newer ones need fewer libraries, and some no longer serve the oldest.
 constraints: FRESH := build/constraints
 constraints: ## renew constraints.txt: the newest versions that pyproject.toml allows
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 	    echo "constraints are made with Python 3.11: make PYTHON=python3.11 constraints" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(FRESH)
-	$(FRESH)/bin/python -m pip install --quiet --editable '.[local,compiled,factors,plot,dev]' editables hatchling
+	$(FRESH)/bin/python -m pip install --quiet --editable '.[local,compiled,factors,plot,dev,bench]' editables hatchling
 	$(FRESH)/bin/python -m pip freeze --exclude-editable > $(FRESH)/found.txt
 	LC_ALL=C sort -f $(FRESH)/found.txt > constraints.txt
 	rm -r $(FRESH)
