@@ -1,128 +1,121 @@
 """How long from appending a rating until its list can be read, beside a bare echo through the same Kafka.
 
-Both are fed at the same pace by a producer, and read by a read_committed reader, that know nothing of the service: they
-recognise an event by its id alone. The service has taken the whole demonstration in before. The two take turns, so that
-both see the same machine, and a round's ratio is that round's own.
+Both are fed at the same pace by a producer, and read by a read_committed reader, that know nothing of the service
+(`probe.py`). The service has taken the whole demonstration in before. The two take turns, so that both see the same
+machine, and a round's ratio is that round's own. Two questions:
+
+- *idle*: at 20 ratings/s, where each finds the worker waiting for it.
+- *under load*: at 10 to 90 % of the rate that this service sustains here, which is measured first: so many ratings of
+  users in turns, sent as fast as it goes, in the seconds until the last list can be read. The echo has the same rates.
+  There is no cliff where p50 at 90 % is at most three times that at 50 %; a queue that does not drain has no bound.
 """
 
-import itertools
-import random
-import secrets
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 from typing import cast
 
 import numpy as np
 import orjson
 from confluent_kafka import Message as KafkaMessage
-from confluent_kafka import Producer
 
 from consumers.demo.audience import Audience
 from consumers.demo.stage import Worker
 from producers.broker_process import bound_to_parent
-from producers.datasets import bundled_dataset
-from schemas.encode import event_message
 from schemas.events import Rated
 from schemas.messages import Message
-from tests.bench.frame import ROOT, Bench, Requirement, spread
-from tests.bench.ground import PATIENCE_S, Deployment, await_lists, demo_events, deployment, kafka, step_seconds
+from tests.bench.frame import ROOT, Bench, Requirement, Spread, spread
+from tests.bench.ground import Deployment, await_lists, demo_events, deployment, kafka, step_seconds
+from tests.bench.probe import ID_HEADER, Probe, Round, new_ratings
 
-RATIO_MAX = 4.0
-RATE_PER_S = 20.0
+IDLE_RATIO_MAX = 4.0
+IDLE_RATE_PER_S = 20.0
+LOADS = (10, 30, 50, 70, 90)
+"""In per cent of the sustained rate."""
+JUDGED_LOAD, HIGHEST_LOAD = 50, 90
+P50_RATIO_MAX, P99_RATIO_MAX, CLIFF_MAX = 2.5, 4.0, 3.0
+PERCENTILES = ((50, "p50"), (99, "p99"), (100, "max"))
+DISTRIBUTION = (*range(1, 100), 99.5, 99.9, 100)
+"""Percentiles that are kept of all waits, for the plot."""
 WARM_UP_EVENTS = 60
-LOOK_S = 0.005
 STOP_TIMEOUT_S = 10.0
 QUICK_EVENTS = 20_000
-ID_HEADER = "event-id"
-SEED = 3
+
+Rounds = list[tuple[Round, Round]]
+"""Through the service, and through the echo."""
 
 
 @dataclass(slots=True)
-class Round:
-    """Milliseconds from append to readable for each event, and the worker's milliseconds per event by step."""
+class Pair:
+    """The service and the echo, each with a probe, and the ratings that they are given."""
 
-    waits_ms: list[float]
-    steps_ms: dict[str, float] = field(default_factory=dict)
+    bench: Bench
+    worker: Worker
+    service: Probe
+    echo: Probe
+    ratings: Iterator[Rated]
 
-    def percentile(self, percent: float) -> float:
-        """Of the waits, in milliseconds."""
-        return float(np.percentile(self.waits_ms, percent))
+    def sustained_per_s(self) -> Spread:
+        """Ratings per second that the service keeps up with."""
+        events = self.bench.repeats(full=4_000, quick=1_500)
+        found = []
+        for number in range(self.bench.repeats(full=5, quick=2)):
+            self.bench.say(f"the sustained rate, repeat {number + 1}: {events} ratings at once")
+            found.append(events / self.service.round(self.take(events), None).seconds)
+        return spread(found)
 
+    def rounds(self, rate_per_s: float, events: int, repeats: int) -> Rounds:
+        """So many events through both, in turns."""
+        found = []
+        for number in range(repeats):
+            self.bench.say(f"round {number + 1}: {events} ratings at {rate_per_s:.0f}/s through each")
+            before = step_seconds(self.worker)
+            through = self.service.round(self.take(events), rate_per_s)
+            after = step_seconds(self.worker)
+            through.steps_ms = {step: 1000 * (after[step] - before[step]) / events for step in after}
+            found.append((through, self.echo.round(self.take(events), rate_per_s)))
+        return found
 
-class Probe:
-    """Appends events at a steady pace, and watches what comes out for their ids."""
-
-    def __init__(self, place: Deployment, stack: ExitStack, id_of: Callable[[KafkaMessage], str | None]) -> None:
-        settings = place.settings
-        servers = settings.kafka.bootstrap_servers
-        self._topic = settings.input_topics[0]
-        self._id_of = id_of
-        self._producer = Producer({"bootstrap.servers": servers, "partitioner": "murmur2_random", "linger.ms": 0})
-        stack.callback(self._producer.close)
-        self._seen = stack.enter_context(place.reader()).from_now_on(LOOK_S)
-        self.last_value = b""
-
-    def round(self, ratings: Sequence[Rated]) -> Round:
-        """Send ratings at `RATE_PER_S`, and wait until each has come out."""
-        sent_at_s: dict[str, float] = {}
-        seen_at_s: dict[str, float] = {}
-        begun = time.perf_counter()
-        for number, rating in enumerate(ratings):
-            while time.perf_counter() < begun + number / RATE_PER_S:
-                self._look(seen_at_s)
-            message = event_message(self._topic, rating)
-            event_id = rating.event_id or ""
-            sent_at_s[event_id] = time.perf_counter()
-            headers: dict[str, str | bytes | None] = {ID_HEADER: event_id}
-            self._producer.produce(self._topic, key=message.key, value=message.value, headers=headers)
-            self._producer.poll(0)
-        give_up_at = time.perf_counter() + PATIENCE_S
-        while sent_at_s.keys() - seen_at_s.keys():
-            self._look(seen_at_s)
-            if time.perf_counter() > give_up_at:
-                missing = len(sent_at_s.keys() - seen_at_s.keys())
-                raise TimeoutError(f"{missing} events of {self._topic} did not come out in {PATIENCE_S:g} s")
-        return Round([1000 * (seen_at_s[event_id] - sent) for event_id, sent in sent_at_s.items()])
-
-    def _look(self, seen_at_s: dict[str, float]) -> None:
-        message = next(self._seen)
-        if message is None:
-            return
-        now_s = time.perf_counter()
-        self.last_value = message.value() or b""
-        if (event_id := self._id_of(message)) is not None:
-            seen_at_s[event_id] = now_s
+    def take(self, count: int) -> list[Rated]:
+        """The next ratings."""
+        return list(islice(self.ratings, count))
 
 
 def main() -> int:
     """Measure both in turns, and compare."""
     bench = Bench.from_command_line("freshness", "From append to readable list, beside a bare echo.")
     with ExitStack() as stack:
-        servers = stack.enter_context(kafka(bench.say))
-        place, bare = (stack.enter_context(deployment(servers)) for _ in range(2))
-        worker = stack.enter_context(place.worker())
-        bench.say("loading the demonstration's ratings")
-        _load(place, worker, demo_events(QUICK_EVENTS if bench.quick else None))
-        ratings = _ratings()
-        service, echo = Probe(place, stack, _list_id), Probe(bare, stack, _header_id)
-        service.round(_take(ratings, WARM_UP_EVENTS))
-        stack.enter_context(_echo_process(bare, service.last_value))
-        echo.round(_take(ratings, WARM_UP_EVENTS))
-        rounds = []
-        events = bench.repeats(full=300, quick=100)
-        for number in range(bench.repeats(full=7, quick=3)):
-            bench.say(f"round {number + 1}: {events} ratings at {RATE_PER_S:g}/s through each")
-            before = step_seconds(worker)
-            through = service.round(_take(ratings, events))
-            after = step_seconds(worker)
-            through.steps_ms = {step: 1000 * (after[step] - before[step]) / events for step in after}
-            rounds.append((through, echo.round(_take(ratings, events))))
-    _report(bench, rounds, len(service.last_value))
+        pair = _pair(bench, stack)
+        idle = pair.rounds(IDLE_RATE_PER_S, bench.repeats(full=300, quick=100), bench.repeats(full=7, quick=3))
+        _report_idle(bench, idle, len(pair.service.last_value))
+        sustained = pair.sustained_per_s()
+        bench.figure("sustained rate", "sustained_per_s", sustained, "ratings/s")
+        seconds, repeats = bench.repeats(full=20, quick=6), bench.repeats(full=5, quick=2)
+        p50_ms = {}
+        for load in LOADS:
+            rate_per_s = sustained.median * load / 100
+            rounds = pair.rounds(rate_per_s, max(100, round(rate_per_s * seconds)), repeats)
+            p50_ms[load] = _report_load(bench, load, rounds)
+        cliff = p50_ms[HIGHEST_LOAD] / p50_ms[JUDGED_LOAD]
+        what = f"p50 at {HIGHEST_LOAD} % load ÷ at {JUDGED_LOAD} %"
+        bench.requirements.append(Requirement(what, cliff, CLIFF_MAX, at_most=True))
     return bench.finish()
+
+
+def _pair(bench: Bench, stack: ExitStack) -> Pair:
+    servers = stack.enter_context(kafka(bench.say))
+    place, bare = (stack.enter_context(deployment(servers)) for _ in range(2))
+    worker = stack.enter_context(place.worker())
+    bench.say("loading the demonstration's ratings")
+    _load(place, worker, demo_events(QUICK_EVENTS if bench.quick else None))
+    pair = Pair(bench, worker, Probe(place, stack, _list_id), Probe(bare, stack, _header_id), new_ratings())
+    pair.service.round(pair.take(WARM_UP_EVENTS), IDLE_RATE_PER_S)
+    stack.enter_context(_echo_process(bare, pair.service.last_value))
+    pair.echo.round(pair.take(WARM_UP_EVENTS), IDLE_RATE_PER_S)
+    return pair
 
 
 def _load(place: Deployment, worker: Worker, events: list[Message]) -> None:
@@ -130,22 +123,6 @@ def _load(place: Deployment, worker: Worker, events: list[Message]) -> None:
         audience = Audience(reader)
         place.send(events)
         await_lists(audience, worker, len(events))
-
-
-def _ratings() -> Iterator[Rated]:
-    """Endless ratings: users take turns, so that no two events of one user share a list."""
-    table = bundled_dataset().ratings
-    chance = random.Random(SEED)  # noqa: S311  # repeatable, no secret
-    users, items = sorted(set(table.user.tolist())), table.item.tolist()
-    chance.shuffle(users)
-    run = secrets.token_hex(4)
-    for number, user in enumerate(itertools.cycle(users)):
-        rating, event_id = chance.randint(1, 10) / 2, f"{run}-{number}"
-        yield Rated(user_id=str(user), item_id=chance.choice(items), rating=rating, event_id=event_id)
-
-
-def _take(ratings: Iterator[Rated], count: int) -> list[Rated]:
-    return list(itertools.islice(ratings, count))
 
 
 def _list_id(message: KafkaMessage) -> str | None:
@@ -178,21 +155,48 @@ def _echo_process(place: Deployment, value: bytes) -> Iterator[None]:
             process.wait()
 
 
-def _report(bench: Bench, rounds: Sequence[tuple[Round, Round]], list_bytes: int) -> None:
-    services, echoes = zip(*rounds, strict=True)
-    for name, each in (("service", services), ("echo", echoes)):
-        for percent, label in ((50, "p50"), (99, "p99"), (100, "max")):
-            value = spread([one.percentile(percent) for one in each])
-            bench.figure(f"{name}, {label}", f"{name}_{label}_ms", value, "ms")
-    for percent, label in ((50, "p50"), (99, "p99"), (100, "max")):
-        ratios = spread([one.percentile(percent) / other.percentile(percent) for one, other in rounds])
-        bench.figure(f"service ÷ echo, {label}", f"{label}_ratio", ratios)
-        if percent == 50:
-            bench.requirements.append(Requirement("p50, service ÷ echo", ratios.median, RATIO_MAX, at_most=True))
-    for step in services[0].steps_ms:
-        value = spread([one.steps_ms[step] for one in services])
+def _report_idle(bench: Bench, rounds: Rounds, list_bytes: int) -> None:
+    ratios = _report_waits(bench, rounds, "", "")
+    bench.requirements.append(Requirement("p50, service ÷ echo", ratios["p50"].median, IDLE_RATIO_MAX, at_most=True))
+    for step in rounds[0][0].steps_ms:
+        value = spread([one.steps_ms[step] for one, _ in rounds])
         bench.figure(f"service, {step}", f"{step}_ms", value, "ms per event")
     bench.figure("size of a list", "list_bytes", str(list_bytes), "bytes")
+
+
+def _report_load(bench: Bench, load: int, rounds: Rounds) -> float:
+    """Returns the service's p50 in ms."""
+    ratios = _report_waits(bench, rounds, f"{load} %: ", f"load_{load}_")
+    p50_ms, p99_ms = (_percentile(rounds, 0, percent).median for percent in (50, 99))
+    said = {"p50_ratio": ratios["p50"].median, "p99_ratio": ratios["p99"].median, "p50_ms": p50_ms, "p99_ms": p99_ms}
+    bench.headline("freshness", {str(load): said})
+    for name, side in (("service", 0), ("echo", 1)):
+        waits_ms = [wait for pair in rounds for wait in pair[side].waits_ms]
+        points = np.percentile(waits_ms, DISTRIBUTION).round(3).tolist()
+        bench.keep(f"load_{load}_{name}_distribution_ms", dict(zip(map(str, DISTRIBUTION), points, strict=True)))
+    if load == JUDGED_LOAD:
+        for label, limit in (("p50", P50_RATIO_MAX), ("p99", P99_RATIO_MAX)):
+            what = f"{label} at {load} % load, service ÷ echo"
+            bench.requirements.append(Requirement(what, ratios[label].median, limit, at_most=True))
+    return p50_ms
+
+
+def _report_waits(bench: Bench, rounds: Rounds, label: str, prefix: str) -> dict[str, Spread]:
+    """Show the waits of both sides; returns the ratios by percentile."""
+    for side, name in enumerate(("service", "echo")):
+        for percent, place in PERCENTILES:
+            value = _percentile(rounds, side, percent)
+            bench.figure(f"{label}{name}, {place}", f"{prefix}{name}_{place}_ms", value, "ms")
+    ratios = {}
+    for percent, place in PERCENTILES:
+        ratio = spread([one.percentile(percent) / other.percentile(percent) for one, other in rounds])
+        bench.figure(f"{label}service ÷ echo, {place}", f"{prefix}{place}_ratio", ratio)
+        ratios[place] = ratio
+    return ratios
+
+
+def _percentile(rounds: Sequence[tuple[Round, Round]], side: int, percent: float) -> Spread:
+    return spread([pair[side].percentile(percent) for pair in rounds])
 
 
 if __name__ == "__main__":
