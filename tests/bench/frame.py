@@ -110,12 +110,16 @@ class Bench:
 
     def figure(self, what: str, key: str, value: Spread | float | str, unit: str = "") -> None:
         """Add a row of the table, and a figure of the document under `key`."""
+        self.row(what, value, unit)
+        self.keep(key, asdict(value) if isinstance(value, Spread) else value)
+
+    def row(self, what: str, value: Spread | float | str, unit: str = "") -> None:
+        """Add a row of the table alone."""
         shown = f"{value:,.4g}" if isinstance(value, float) else str(value)
         self._rows.append((what, f"{shown} {unit}".strip()))
-        self._figures[key] = asdict(value) if isinstance(value, Spread) else value
 
-    def keep(self, key: str, value: Any) -> None:
-        """Add something to the document that the table has no room for."""
+    def keep(self, key: str, value: object) -> None:
+        """Add to the document alone what can be written as JSON."""
         self._figures[key] = value
 
     def headline(self, key: str, value: float | Mapping[str, Any]) -> None:

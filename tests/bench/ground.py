@@ -119,9 +119,8 @@ def _await_leaders(servers: str, partitions: Mapping[str, int]) -> None:
     # A broker knows of a new topic a moment before it serves it.
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "bench"})
     try:
-        for topic, count in partitions.items():
-            for number in range(count):
-                consumer.get_watermark_offsets(TopicPartition(topic, number), LEADERS_TIMEOUT_S)
+        for topic, number in ((topic, number) for topic, count in partitions.items() for number in range(count)):
+            consumer.get_watermark_offsets(TopicPartition(topic, number), LEADERS_TIMEOUT_S)
     finally:
         consumer.close()
 

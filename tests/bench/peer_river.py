@@ -110,8 +110,11 @@ def main() -> int:
 
 
 def _biased_mf() -> River:
-    rates = {"bias_optimizer": optim.SGD(RATE), "latent_optimizer": optim.SGD(RATE)}
-    return River(reco.BiasedMF(n_factors=FACTORS, latent_initializer=_latents(), seed=SEED, **rates))
+    rate = optim.SGD(RATE)
+    model = reco.BiasedMF(
+        n_factors=FACTORS, bias_optimizer=rate, latent_optimizer=rate, latent_initializer=_latents(), seed=SEED
+    )
+    return River(model)
 
 
 def _funk_mf() -> River:
