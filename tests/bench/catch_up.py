@@ -8,8 +8,8 @@ Invented users with as many ratings as those of the articles' data set; a real w
 - *backlog*: the worker is stopped, a million further ratings of the same users come in, in time order, and it is
   started again. Ratings of one user that meet in a batch share a write and a list.
 
-The rate is that of the ratings which the worker has applied, from the first to the last, in five stretches. Its own
-seconds by step say what limits it.
+The rate is that of the ratings which the worker applied between the end of its first batch and that of its last.
+Its own seconds by step say what limits it.
 """
 
 import sys
@@ -55,9 +55,10 @@ QUICK = Size(SyntheticPlan(users=1_500, items=2_000, mean_ratings_per_user=80), 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What a worker did: ratings per second in each stretch, lists, batches, and its seconds by step."""
+    """What a worker did: ratings per second in all and by stretch, lists, batches, and its seconds by step."""
 
-    per_s: list[float]
+    per_s: float
+    by_stretch: list[float]
     ratings: int
     lists: int
     batches: int
@@ -81,7 +82,7 @@ def main() -> int:
         caught_up = _taken(place, len(backlog), bench.say)
     _report(bench, "load", load)
     _report(bench, "backlog", caught_up)
-    bench.headline("catch_up_per_s", spread(caught_up.per_s).median)
+    bench.headline("catch_up_per_s", caught_up.per_s)
     users = set(map(str, history.ratings.user.tolist()))
     wrong = sum(lists[user] != 1 for user in users)
     bench.requirements.append(Requirement("users without exactly one list after the load", wrong, 0, at_most=True))
@@ -110,10 +111,17 @@ def _taken(place: Deployment, ratings: int, say: Callable[[str], None]) -> Pass:
     with place.worker() as worker:
         marks = [_await_applied(worker, 1)]
         for stretch in range(1, STRETCHES + 1):
-            marks.append(_await_applied(worker, ratings * stretch // STRETCHES))
-            say(f"{marks[-1][0]:,} of {ratings:,} ratings")
+            mark = _await_applied(worker, ratings * stretch // STRETCHES)
+            # A large batch may end several stretches at once.
+            if mark[0] > marks[-1][0]:
+                marks.append(mark)
+                say(f"{mark[0]:,} of {ratings:,} ratings")
         per_s = [(done - before) / (at_s - since_s) for (before, since_s), (done, at_s) in pairwise(marks)]
-        done = Pass(per_s, ratings, int(worker.metric(LISTS)), int(worker.metric(BATCHES)), step_seconds(worker))
+        (first, begun_s), (last, ended_s) = marks[0], marks[-1]
+        overall = (last - first) / (ended_s - begun_s)
+        done = Pass(
+            overall, per_s, ratings, int(worker.metric(LISTS)), int(worker.metric(BATCHES)), step_seconds(worker)
+        )
         worker.stop()
         return done
 
@@ -146,14 +154,14 @@ def _lists(place: Deployment) -> Counter[str]:
 
 
 def _report(bench: Bench, name: str, done: Pass) -> None:
-    per_s = spread(done.per_s)
     bench.figure(f"{name}: ratings", f"{name}_ratings", f"{done.ratings:,}")
     bench.figure(f"{name}: lists", f"{name}_lists", f"{done.lists:,}")
     bench.figure(f"{name}: batches", f"{name}_batches", f"{done.batches:,}")
-    bench.figure(f"{name}: rate", f"{name}_per_s", per_s, "ratings/s")
+    bench.figure(f"{name}: rate", f"{name}_per_s", done.per_s, "ratings/s")
+    bench.figure(f"{name}: rate by stretch", f"{name}_stretch_per_s", spread(done.by_stretch), "ratings/s")
     for step, seconds in done.steps.items():
         bench.figure(f"{name}: {step}", f"{name}_{step}_us", 1e6 * seconds / done.ratings, "µs per rating")
-    bench.requirements.append(Requirement(f"{name}, ratings/s", per_s.median, PER_S_MIN))
+    bench.requirements.append(Requirement(f"{name}, ratings/s", done.per_s, PER_S_MIN))
 
 
 if __name__ == "__main__":
