@@ -180,22 +180,21 @@ class Handler:
                 tombstones.append(self._lists.tombstone(record, user_id, transition.after, self._clock_ms()))
             else:
                 due.append((record, decoded, transition.after))
-        lists: list[Message] = []
-        for start in range(0, len(due), RANKED_AT_ONCE):
-            lists += self._ranked(due[start : start + RANKED_AT_ONCE])
-        self._metrics.outcome("list", len(lists))
-        self._metrics.outcome("tombstone", len(tombstones))
-        self._metrics.outcome("owed", owed)
-        return lists + tombstones
-
-    def _ranked(self, due: Sequence[tuple[Record, Decoded, UserState]]) -> list[Message]:
         users = [(decoded.event.user_id, state) for _, decoded, state in due]
-        ranked = self._recommender.recommend(users)
+        ranked = [
+            found
+            for start in range(0, len(users), RANKED_AT_ONCE)
+            for found in self._recommender.recommend(users[start : start + RANKED_AT_ONCE])
+        ]
         self._lists.look_up(ranked)
         if self._live is not None:
             self._live.ranked(users, ranked)
         now_ms = self._clock_ms()
-        return [self._lists.write(*answer, found, now_ms) for answer, found in zip(due, ranked, strict=True)]
+        lists = [self._lists.write(*answer, found, now_ms) for answer, found in zip(due, ranked, strict=True)]
+        self._metrics.outcome("list", len(lists))
+        self._metrics.outcome("tombstone", len(tombstones))
+        self._metrics.outcome("owed", owed)
+        return lists + tombstones
 
     def _account(self, events: Sequence[tuple[Record, Decoded]], before: UserState) -> None:
         live = [record for record, _ in events if not record.replayed]

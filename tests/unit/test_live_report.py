@@ -9,6 +9,7 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from consumers import handler
 from consumers.handler import Beside, Door, Handler
 from consumers.lists import ListWriter
 from consumers.live_record import Reporter
@@ -166,6 +167,15 @@ def test_a_rating_is_judged_by_the_list_before_its_batch() -> None:
     ranks = rig.live.ratings["rank"]
     assert ranks.tolist() == [0, 1, -1]
     assert rig.counted() == (3, 3)
+
+
+def test_every_list_of_a_large_batch_judges_what_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law: it does not matter how many lists are ranked at once."""
+    monkeypatch.setattr(handler, "RANKED_AT_ONCE", 2)
+    rig = Rig()
+    rig.handle(*(rig.event(user, item) for user in "abcde" for item in range(3)))
+    rig.handle(*(rig.event(user, 100) for user in "abcde"))
+    assert rig.counted() == (5, 5)
 
 
 def test_only_first_ratings_of_users_who_had_rated_count() -> None:
