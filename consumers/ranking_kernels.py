@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.item_index import Dense
 from recommender.kernels import Ballots, Kernels, NumpyKernels, Tally
 from recommender.profile import Floats, Items
 
@@ -27,6 +28,10 @@ class RankingKernels:
     def best(self, scores: Floats, support: NDArray[np.int64], items: Items, limit: int) -> NDArray[np.int64]:
         """See `Kernels.best`."""
         return self._found.best(scores, support, items, limit)
+
+    def without(self, items: Dense, others: tuple[Dense, Dense, Dense], marks: NDArray[np.bool_]) -> Dense:
+        """See `Kernels.without`."""
+        return self._found.without(items, others, marks)
 
     @cached_property
     def _found(self) -> Kernels:

@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.item_index import Dense
 from recommender.kernels import OPEN, Ballots, Tally
 from recommender.profile import Floats, Items
 
@@ -75,6 +76,26 @@ def _best(scores: Any, support: Any, items: Any, chosen: Any) -> int:
     return kept
 
 
+def _without(items: Any, others: Any, marks: Any, found: Any) -> int:
+    """Put into `found` those of the items that are none of the others; returns how many there are."""
+    first, second, third = others
+    for item in items:
+        marks[item] = True
+    for item in first:
+        marks[item] = False
+    for item in second:
+        marks[item] = False
+    for item in third:
+        marks[item] = False
+    kept = 0
+    for item in items:
+        if marks[item]:
+            found[kept] = item
+            kept += 1
+            marks[item] = False
+    return kept
+
+
 def _before(one: Any, other: Any, scores: Any, support: Any, items: Any) -> bool:
     if scores[one] != scores[other]:
         return bool(scores[one] > scores[other])
@@ -93,13 +114,15 @@ def _compiled(function: Callable[..., Any], signature: str) -> Callable[..., Any
 
 
 _DENSE, _FLOATS, _INTEGERS, _ITEMS = "int32[::1]", "float64[::1]", "int64[::1]", "uint32[::1]"
-_TABLE = "float64[:,::1]"
+_TABLE, _MARKS = "float64[:,::1]", "boolean[::1]"
+_OTHERS = f"Tuple(({_DENSE}, {_DENSE}, {_DENSE}))"
 _ENTRIES, _PLACES = f"Tuple(({_DENSE}, {_FLOATS}))", f"Tuple(({_INTEGERS}, {_INTEGERS}))"
 _SCRATCH = f"Tuple(({_TABLE}, {_DENSE}))"
 _ARGUMENTS = (_ENTRIES, _PLACES, _FLOATS, _DENSE, _FLOATS, _FLOATS, _SCRATCH)
 _before = _compiled(_before, f"boolean(int64, int64, {_FLOATS}, {_INTEGERS}, {_ITEMS})")
 _compiled_best = _compiled(_best, f"int64({_FLOATS}, {_INTEGERS}, {_ITEMS}, {_INTEGERS})")
 _compiled_collect = _compiled(_collect, f"int64({_DENSE}, {_DENSE}, {_TABLE}, {_TABLE}, {_INTEGERS})")
+_compiled_without = _compiled(_without, f"int64({_DENSE}, {_OTHERS}, {_MARKS}, {_DENSE})")
 _compiled_tally = _compiled(_tally, f"int64({', '.join(_ARGUMENTS)})")
 
 
@@ -136,3 +159,8 @@ class CompiledKernels:
         """See `Kernels.best`."""
         chosen = np.empty(min(limit, len(scores)), np.int64)
         return chosen[: _compiled_best(scores, support, items, chosen)]
+
+    def without(self, items: Dense, others: tuple[Dense, Dense, Dense], marks: NDArray[np.bool_]) -> Dense:
+        """See `Kernels.without`."""
+        found: Dense = np.empty(len(items), np.int32)
+        return found[: _compiled_without(items, others, marks, found)]

@@ -11,6 +11,7 @@ from recommender.profile import Items
 Dense = NDArray[np.int32]
 
 _FREE = -1
+_NONE: Dense = np.empty(0, np.int32)
 _MULTIPLIER = np.uint32(2_654_435_769)  # 2³² / golden ratio: spreads neighbouring ids (Knuth, TAOCP 6.4)
 
 
@@ -41,6 +42,8 @@ class ItemIndex:
 
     def find(self, items: Items) -> Dense:
         """Dense numbers of the given dimensions, −1 where an item has none yet."""
+        if not len(items):
+            return _NONE
         slots = self._slots(items)
         found = self._table[slots]
         # Linear probing, all at once: the mismatches go on to their next slot until none is left.

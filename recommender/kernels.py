@@ -83,6 +83,9 @@ class Kernels(Protocol):
     def best(self, scores: Floats, support: NDArray[np.int64], items: Items, limit: int) -> NDArray[np.int64]:
         """Indices of the `limit` ≥ 1 greatest positive scores: score, then support, both descending, then item."""
 
+    def without(self, items: Dense, others: tuple[Dense, Dense, Dense], marks: NDArray[np.bool_]) -> Dense:
+        """Those of `items`, each given once, that are none of the others; `marks` are all False before and after."""
+
 
 class NumpyKernels:
     """The port in numpy. Keeps a scratch array as long as the catalogue, so that no call allocates or clears one."""
@@ -115,6 +118,15 @@ class NumpyKernels:
             chosen = chosen[eligible >= threshold]
         order = np.lexsort((items[chosen], -support[chosen], -scores[chosen]))
         return chosen[order][:limit]
+
+    def without(self, items: Dense, others: tuple[Dense, Dense, Dense], marks: NDArray[np.bool_]) -> Dense:
+        """See `Kernels.without`."""
+        marks[items] = True
+        for some in others:
+            marks[some] = False
+        found: Dense = items[marks[items]]
+        marks[items] = False
+        return found
 
     def _numbered(self, dense: Dense, catalogue: int) -> tuple[Dense, Dense]:
         """Local numbers of the votes' items, and the items by local number."""

@@ -73,6 +73,8 @@ class History:
     items: Items
     ratings: Floats
     rated_at: Times
+    _is_rated: bool = field(default=False, init=False, repr=False)
+    """Whether all entries are known to be ratings: it is asked a dozen times for a list."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -83,8 +85,13 @@ class History:
 
     def rated(self) -> "History":
         """The entries that are ratings, in the same order."""
+        if self._is_rated:
+            return self
         live = ~np.isnan(self.ratings)
-        return self if live.all() else self.at(live)
+        if not live.all():
+            return self.at(live)
+        object.__setattr__(self, "_is_rated", True)
+        return self
 
 
 EMPTY_HISTORY = History(np.empty(0, np.uint32), np.empty(0, np.float64), np.empty(0, np.int64))

@@ -31,6 +31,7 @@ class Ranker:
         self._ranks: Dense = np.full(1024, OPEN, np.int32)
         # What an item's rank is while nobody asks: `SEEN` for what may be shown to nobody.
         self._idle: Dense = np.full(1024, OPEN, np.int32)
+        self._marks: NDArray[np.bool_] = np.zeros(1024, np.bool_)
         self._positions: dict[tuple[float, float], Floats] = {}
 
     def close(self, items: Dense) -> None:
@@ -81,13 +82,8 @@ class Ranker:
     def unlisted(self, rated: Dense, seen: Dense, listed: Dense, items: Dense) -> Dense:
         """Those of the items that the user has not seen and that are not listed yet."""
         self._fit()
-        marked = (rated, seen, listed)
-        for some in marked:
-            self._ranks[some] = SEEN
-        found: Dense = items[self._ranks[items] == OPEN]
-        for some in marked:
-            self._ranks[some] = self._idle[some]
-        return found
+        wanted = items[self._idle[items] == OPEN]
+        return self._kernels.without(wanted, (listed, rated, seen), self._marks)
 
     def _ballots(self, ranks: Dense, profiles: Profiles, similarities: Floats, rules: RankingRules) -> Ballots:
         return Ballots(
@@ -114,6 +110,7 @@ class Ranker:
         if missing > 0:
             room = np.full(max(missing, len(self._ranks)), OPEN, np.int32)
             self._ranks, self._idle = np.concatenate((self._ranks, room)), np.concatenate((self._idle, room))
+            self._marks = np.zeros(len(self._ranks), np.bool_)
 
 
 def _scored(tally: Tally, rules: RankingRules, best_similarity: float) -> Tally:
