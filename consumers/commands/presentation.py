@@ -1,6 +1,6 @@
 """How lists, histories and lengths of time look on a terminal. Titles are data: none is taken for markup."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from rich.table import Table
@@ -37,19 +37,29 @@ def known_title(catalogue: NamedCatalogue, item: ItemId) -> str:
     return f"item {item}" if known is None or known.title is None else known.title
 
 
+def found_by(item: ListItem) -> str:
+    """An item's `type` and `source` in short (`both: ratings + content`); nothing where its list does not say."""
+    kind, sources = item.get("type", ""), " + ".join(item.get("source", []))
+    return f"{kind}: {sources}" if sources not in {"", kind} else kind
+
+
 def list_titles(value: RecommendationList, top: int) -> list[str]:
-    """The titles of the first items of a list."""
-    return [item_title(item) for item in value["items"][:top]]
+    """The titles of the first items of a list, with what they were found by where the list says it."""
+    items = value["items"][:top]
+    return [f"{item_title(item)} ({ways})" if (ways := found_by(item)) else item_title(item) for item in items]
 
 
 def list_table(value: RecommendationList, top: int) -> Table:
-    """The first items of a list: title, genres, predicted rating, neighbours who rated it."""
-    table = _table("", "title", "genres", "predicted", "rated by", "score")
-    for place, item in enumerate(value["items"][:top], 1):
+    """The first items of a list: title, genres, predicted rating, how many rated it; what found these, if said."""
+    items = value["items"][:top]
+    ways = _found_by(items)
+    table = _table("", "title", "genres", *ways, "predicted", "rated by", "score")
+    for place, item in enumerate(items, 1):
         table.add_row(
             str(place),
             Text(item_title(item)),
             Text(" ".join(item.get("genres", []))),
+            *(found_by(item) for _ in ways),
             f"{item['predicted_rating']:.2f}",
             str(item["support"]),
             f"{item['score']:.3f}",
@@ -59,9 +69,11 @@ def list_table(value: RecommendationList, top: int) -> Table:
 
 def reasons_table(items: Sequence[ListItem]) -> Table:
     """The first items of a list and, in words, why they are there."""
-    table = _table("", "title", "why")
+    ways = _found_by(items)
+    table = _table("", "title", *ways, "why")
     for place, item in enumerate(items, 1):
-        table.add_row(str(place), Text(item_title(item)), Text("\n".join(reason_lines(item, place))))
+        reasons = Text("\n".join(reason_lines(item, place)))
+        table.add_row(str(place), Text(item_title(item)), *(found_by(item) for _ in ways), reasons)
     return table
 
 
@@ -93,6 +105,11 @@ def entries(history: History) -> list[tuple[int, float | None, int]]:
     # Only NaN differs from itself: JSON has no word for it, so a retraction is null there.
     ratings = [rating if rating == rating else None for rating in history.ratings.tolist()]  # noqa: PLR0124
     return list(zip(history.items.tolist(), ratings, history.rated_at.tolist(), strict=True))
+
+
+def _found_by(items: Iterable[ListItem]) -> list[str]:
+    """The column for what items were found by; none where no item says it."""
+    return ["found by"] if any(map(found_by, items)) else []
 
 
 def _table(*columns: str) -> Table:
