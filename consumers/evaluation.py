@@ -11,16 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumers.factor_baseline import PureSvd
-from consumers.service_system import StoreKind, service_system
+from consumers.factor_files import read_factors_once
+from consumers.factor_system import factor_system
+from consumers.factor_training import FactorError
+from consumers.service_system import ServiceSystem, StoreKind, service_system
 from consumers.settings import Settings
 from consumers.settings_mapping import ranking_rules
+from producers.replay import ReplayPlan
 from producers.tables import Dataset, Ratings, time_order
 from recommender.baselines import ItemKnn, Popularity, RecentPopularity
 from recommender.catalogue import Catalogue, CatalogueItem
 from recommender.evaluation import LIST_LENGTH, RatedEvent, System, evaluate
+from recommender.factors import Factors
 from recommender.measures import Report
 from recommender.rules import PRESETS, RankingRules
 from recommender.trend import HALF_LIVES_DAYS
+from schemas.events import ProfileChanged
 
 _DIMENSIONS = 2**32
 
@@ -33,6 +39,7 @@ VARIATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "default-no-position": ("default", {"position_floor": 1.0}),
     "default-no-trend": ("default", {"tuning_every_lists": 0}),
     "default-hybrid": ("default", {"content_weight": 0.3}),
+    "default-factors": ("default", {"factors_weight": 0.3}),
     **{f"default-diversity-{share}": ("default", {"diversity": share}) for share in (0.1, 0.3, 0.5)},
 }
 """Presets with a part changed or left out, to see what it is worth: of which, and the rules that differ."""
@@ -64,7 +71,9 @@ def moments_of(ratings: Ratings) -> Moments:
 class EvaluationPlan:
     """What to evaluate: the first `events` ratings (None: all), by a ranking or a baseline, `batch_events` at a time.
 
-    A ranking has the lengths that the settings name, and the scale of the data set.
+    A ranking has the lengths and the standing filters that the settings name, and the scale of the data set, whose
+    users have the attributes that it gives them. Factors that it weighs are those of the settings' file, and where they
+    name none, made anew now and then of what was rated until then.
     """
 
     dataset: Dataset
@@ -93,6 +102,24 @@ class EvaluationPlan:
         ranking = self.settings.ranking.model_copy(update=changes)
         return self.settings.model_copy(update={"catalogue": catalogue, "ranking": ranking})
 
+    def profiles(self) -> list[ProfileChanged]:
+        """What the data set says of the users of these ratings, as a replay sends it."""
+        return ReplayPlan(self.dataset, events=self.events).profile_events(self.ratings())
+
+    def given_factors(self) -> Factors | None:
+        """Those of the settings' file; None where they name none.
+
+        Raises:
+            FactorError: the file cannot be read, or cannot be about these items.
+        """
+        file = self.settings.ranking.factors_file
+        if file is not None and self.dataset.ratings.item.dtype != np.int64:
+            raise FactorError(
+                f"{file} has factors of items by number, and the item ids of {self.dataset.name} are text: unset "
+                "ranking.factors_file, then --preset default-factors has factors of its own"
+            )
+        return None if file is None else read_factors_once(file)
+
     def rules(self) -> RankingRules:
         """The ranking to evaluate."""
         rules = ranking_rules(self.own_settings())
@@ -107,6 +134,8 @@ class Evaluation:
     system: str
     batch_events: int
     users: int
+    profiles: int
+    """Users of whom attributes are known."""
     items: int
     moments: Moments
     report: Report
@@ -118,6 +147,7 @@ def run_evaluation(plan: EvaluationPlan, on_batch: Callable[[int, int], None]) -
 
     Raises:
         StoreError: the store failed.
+        FactorError: factors are weighed, and there are none to be had.
     """
     ratings = plan.ratings()
     items = _dimensions(ratings.item)
@@ -132,6 +162,7 @@ def run_evaluation(plan: EvaluationPlan, on_batch: Callable[[int, int], None]) -
         system=plan.system,
         batch_events=plan.batch_events,
         users=len(set(ratings.user.tolist())),
+        profiles=len(plan.profiles()),
         items=len(np.unique(items)),
         moments=moments_of(ratings),
         report=report,
@@ -144,8 +175,23 @@ def _system(plan: EvaluationPlan, events: int, catalogue: Catalogue) -> Iterator
     if plan.system in BASELINES:
         yield BASELINES[plan.system](events)
         return
-    with service_system(plan.own_settings(), plan.rules(), plan.store, catalogue) as system:
-        yield system
+    settings, rules = plan.own_settings(), plan.rules()
+    introduced = {one.user_id: one.attributes for one in plan.profiles()}
+
+    @contextmanager
+    def opened(factors: Factors | None) -> Iterator[ServiceSystem]:
+        weighed = replace(rules, factors_weight=0.0) if factors is None else rules
+        with service_system(settings, weighed, plan.store, catalogue, factors) as system:
+            yield system
+
+    if rules.factors_weight and (given := plan.given_factors()) is None:
+        with factor_system(opened, rules.value, events) as trained:
+            trained.service.introduce(introduced)
+            yield trained
+    else:
+        with opened(given if rules.factors_weight else None) as system:
+            system.introduce(introduced)
+            yield system
 
 
 def _events(ratings: Ratings, items: NDArray[np.int64], plan: EvaluationPlan) -> Iterator[RatedEvent]:

@@ -16,6 +16,7 @@ def document(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         "dataset": first.dataset,
         "events": first.report.events,
         "users": first.users,
+        "users_with_attributes": first.profiles,
         "items": first.items,
         "batch": first.batch_events,
         "global_mean": _rounded(first.moments.mean),

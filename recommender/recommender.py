@@ -91,6 +91,10 @@ class Recommender:
         """Count all anew, so that what other workers wrote counts too; the old figures serve until that is done."""
         self._scan = StatisticsScan(ItemStatistics(self.index))
 
+    def inherit(self, earlier: "Recommender") -> None:
+        """Go on with what another ranking of the same users has learnt of the trend."""
+        self._lister.tuner.inherit(earlier._lister.tuner)  # noqa: SLF001  # its successor
+
     def changed(self, user_id: str, before: History, after: History) -> FirstRatings:
         """Keep the statistics up with a stored history that changed, and see which lists foretold it.
 

@@ -93,6 +93,10 @@ class TrendTuner:
             if hits.any():
                 earned += hits @ _GAIN[: kept.shape[1]]
 
+    def inherit(self, earlier: "TrendTuner") -> None:
+        """Know what each setting has earned so far; shortlists come anew."""
+        self._earned = earlier._earned.copy()  # noqa: SLF001  # its successor
+
     def forget(self, identity: int) -> None:
         """Drop a user's shortlists."""
         self._shortlists.drop(identity)

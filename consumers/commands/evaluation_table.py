@@ -97,6 +97,8 @@ def _legend(evaluations: Sequence[Evaluation]) -> list[str]:
         f"{what}, in {sum(evaluation.seconds for evaluation in evaluations):.0f} s",
         f"{warm}; {liked}; {cold}; ±: standard error, clustered by user",
     ]
+    if first.profiles:
+        lines.append(f"attributes of {first.profiles:,} users are known to filters (filters.near, filters.same)")
     if any(evaluation.system == "article" for evaluation in evaluations):
         mean, deviation = first.moments
         lines.append(f"article: ranking.global_mean {mean:.5f}, ranking.global_deviation {deviation:.5f}")

@@ -1,6 +1,10 @@
 """The evaluation of the service's own path: what it asks, what it learns, and on which scale."""
 
 import statistics
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,11 +12,15 @@ import pytest
 
 from consumers.evaluation import BASELINES, RANKINGS, VARIATIONS, Evaluation, EvaluationPlan, run_evaluation
 from consumers.evaluation_document import document
-from consumers.service_system import service_system
+from consumers.factor_files import write_factors
+from consumers.factor_system import factor_system
+from consumers.factor_training import FactorError
+from consumers.service_system import ServiceSystem, service_system
 from consumers.settings import Settings
 from producers.synthetic import SyntheticPlan, synthetic_dataset
-from producers.tables import Dataset, IdColumn, Ratings
+from producers.tables import Dataset, IdColumn, Ratings, User
 from recommender.evaluation import RatedEvent
+from recommender.factors import Factors
 from recommender.measures import paired_z
 from schemas.scale import Scale
 
@@ -139,6 +147,104 @@ def test_z_scores_are_by_the_ratings_that_are_evaluated() -> None:
     own = Settings(ranking={"preset": "article", "global_mean": 3.0, "global_deviation": 0.5})
     rule = EvaluationPlan(DATASET, own, 100, "article", "memory").rules().value
     assert (rule.centre, rule.spread) == (3.0, 0.5)
+
+
+def known_users() -> Dataset:
+    """Every second user is a woman of 60, the others are men of 20: enough of each for neighbours."""
+    ids = np.unique(DATASET.ratings.user).tolist()
+    users = {one: User(one, age=20 + 40 * (at % 2), gender="MF"[at % 2]) for at, one in enumerate(ids)}
+    return Dataset("known", DATASET.ratings, DATASET.scale, DATASET.items, users)
+
+
+def filtered(dataset: Dataset, **filters: object) -> Evaluation:
+    plan = EvaluationPlan(dataset, Settings(filters=filters), None, "default-no-trend", "memory")
+    return run_evaluation(plan, lambda _done, _total: None)
+
+
+@pytest.mark.parametrize("filters", [{"same": ("gender",)}, {"near": ("age:4",)}])
+def test_standing_filters_know_the_users_of_the_data_set(filters: dict[str, object]) -> None:
+    """Filtered by what the data set says of its users the lists are others; of users without attributes, the same."""
+    strangers = Dataset("strangers", DATASET.ratings, DATASET.scale, DATASET.items)
+    with_attributes, without = filtered(known_users(), **filters), filtered(strangers, **filters)
+    plain = figures_of(filtered(strangers))
+    assert figures_of(filtered(known_users())) == plain
+    assert figures_of(with_attributes) != plain
+    assert figures_of(without) == plain
+    assert (with_attributes.profiles, without.profiles) == (with_attributes.users, 0)
+    assert document([with_attributes])["users_with_attributes"] == with_attributes.users
+
+
+def test_attributes_are_told_as_a_replay_tells_them() -> None:
+    """Of the users of the ratings that are evaluated, and of nobody else, before the first rating."""
+    plan = EvaluationPlan(known_users(), Settings(), 30, store="memory")
+    told = {one.user_id: dict(one.attributes) for one in plan.profiles()}
+    assert told.keys() == {str(user) for user in plan.ratings().user.tolist()}
+    with service_system(plan.own_settings(), plan.rules(), "memory") as system:
+        system.introduce({user_id: {**attributes} for user_id, attributes in told.items()})
+        states = {state.user_id: dict(state.attributes) for page in system.stored() for state in page}
+    assert states == told
+
+
+def test_whoever_takes_over_goes_on() -> None:
+    """Over another store filled from the first the same lists follow, also those that the trend had a part in."""
+    plan = EvaluationPlan(known_users(), Settings(), store="memory")
+    events = [RatedEvent(str(user), int(item), rating, rating, at) for user, item, rating, at in plan.ratings().rows()]
+    half = len(events) // 2
+
+    def opened() -> AbstractContextManager[ServiceSystem]:
+        return service_system(plan.own_settings(), plan.rules(), "memory")
+
+    with opened() as first, opened() as second:
+        first.introduce({"ann": {"age": 30}})
+        for event in events[:half]:
+            first.assess(event.user_id, event.item)
+            first.learn([event])
+        second.take_over(first)
+        lists = [[system.assess(event.user_id, event.item) for event in events[half:]] for system in (first, second)]
+        for system in (first, second):
+            system.learn(events[half:])
+        counts = [sorted((s.user_id, s.count) for page in system.stored() for s in page) for system in (first, second)]
+    assert lists[0] == lists[1]
+    assert counts[0] == counts[1]
+
+
+def test_factors_are_made_of_the_past_alone() -> None:
+    """Made anew 22 times; whatever is rated later, lists until then are the same."""
+    whole = EvaluationPlan(DATASET, Settings(), None, "default-factors", "memory")
+    events = [RatedEvent(str(user), int(item), rating, rating, at) for user, item, rating, at in whole.ratings().rows()]
+    other = [event._replace(item=events[0].item) for event in events]
+    found = []
+    for following in (events, other):
+        with factor_system(partial(_opened, whole), whole.rules().value, len(events)) as system:
+            lists = []
+            for event in [*events[:150], *following[150:]]:
+                lists.append(system.assess(event.user_id, event.item))
+                system.learn([event])
+            found.append(lists[:150])
+            assert system.service.recommender.embeddings[0].way == "factors"
+    assert found[0] == found[1]
+
+
+def test_a_given_file_of_factors_is_used_as_it_is(tmp_path: Path) -> None:
+    """Its factors weigh from the first rating on; to items whose ids are text it has nothing to say."""
+    items = np.unique(DATASET.ratings.item).astype(np.uint32)
+    file = tmp_path / "factors.npz"
+    write_factors(Factors(items, np.random.default_rng(1).random((len(items), 4), np.float32)), file)
+    settings = Settings(ranking={"factors_weight": 0.5, "factors_file": file})
+    plan = EvaluationPlan(DATASET, settings, None, "default", "memory")
+    assert figures_of(run_evaluation(plan, lambda _done, _total: None)) != figures_of(evaluated())
+    named = changed(np.array([f"film {item}" for item in DATASET.ratings.item.tolist()], object), *_rest())
+    with pytest.raises(FactorError, match="item ids of changed are text"):
+        run_evaluation(replace(plan, dataset=named), lambda _done, _total: None)
+
+
+def _rest() -> tuple[Any, Scale]:
+    return DATASET.ratings.rating, DATASET.scale
+
+
+def _opened(plan: EvaluationPlan, factors: Factors | None) -> AbstractContextManager[ServiceSystem]:
+    rules = replace(plan.rules(), factors_weight=0.0) if factors is None else plan.rules()
+    return service_system(plan.own_settings(), rules, "memory", None, factors)
 
 
 def test_genres_reach_the_ranking() -> None:
