@@ -84,6 +84,11 @@ class ContentVectors:
     def __len__(self) -> int:
         return len(self._made_of)
 
+    @property
+    def version(self) -> int:
+        """Another one as soon as a vector may be another."""
+        return self._catalogue.version
+
     def of(self, dense: Dense) -> Vectors:
         """The vectors of different items, at most `rows_max`, shape (n, 128); 0 where nothing is known."""
         self._fit()

@@ -26,7 +26,7 @@ from recommender.question import Question
 from recommender.ranking import Ranker
 from recommender.rules import RankingRules
 from recommender.searching import Found
-from recommender.similar_items import RATERS_MAX, Alike, Likeness, SimilarItems, alike_by_content, alike_by_ratings
+from recommender.similar_items import RATERS_MAX, Alike, ContentCandidates, Likeness, SimilarItems, alike_by_ratings
 from recommender.standing_filters import NO_FILTERS
 from recommender.statistics import ItemStatistics, StatisticsScan, difference
 from recommender.store import Store, point_id
@@ -66,6 +66,7 @@ class Recommender:
         self._rules = rules
         self._ranker = Ranker(rules, self.index, self._kernels)
         self._lister = Lister(self.index, self._kernels, self._ranker, self.catalogue)
+        self._candidates = ContentCandidates(self._lister.content)
         self.embeddings = embeddings(rules, self._lister.content, self.index, factors)
         self._neighbourhood = Neighbourhood(store, rules, self.index, self.cache, self.embeddings)
 
@@ -147,7 +148,7 @@ class Recommender:
     def _alike_by_content(self, item: int) -> Alike | None:
         known = self.catalogue.get(item)
         vector = None if known is None else content_vector(known)
-        return None if vector is None else alike_by_content(self.statistics, self._lister.content, vector)
+        return None if vector is None else self._candidates.alike(self.statistics, vector)
 
     def _alike_by_ratings(self, item: int, dense: int) -> Alike | None:
         raters = self._neighbourhood.raters(item, RATERS_MAX)

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.content import ContentVectors, Vectors
+from recommender.content import DIMENSIONS, ContentVectors, Vectors
 from recommender.item_index import Dense
 from recommender.neighbour_cache import Profiles
 from recommender.profile import Floats
@@ -53,14 +53,36 @@ class Alike:
     support: NDArray[np.int64]
 
 
-def alike_by_content(statistics: ItemStatistics, content: ContentVectors, vector: Vectors) -> Alike:
-    """How like the most rated items are to a content vector, shape (128,)."""
-    counts = statistics.counts
-    rated = np.flatnonzero(counts)
-    if len(rated) > CANDIDATES_MAX:
-        rated = rated[np.argpartition(-counts[rated], CANDIDATES_MAX)[:CANDIDATES_MAX]]
-    dense = rated.astype(np.int32)
-    return Alike(dense, (content.of(dense) @ vector).astype(np.float64), counts[rated].astype(np.int64))
+class ContentCandidates:
+    """The items that are compared by content, the most rated ones, with their vectors.
+
+    The vectors are kept from question to question, 512 bytes for each of at most `CANDIDATES_MAX` items: 5 MB. Anew
+    come those whose place another item has taken since, and all of them where the catalogue has changed.
+    """
+
+    def __init__(self, content: ContentVectors) -> None:
+        self._content = content
+        self._version = -1
+        self._dense: Dense = np.empty(0, np.int32)
+        self._vectors: Vectors = np.empty((0, DIMENSIONS), np.float32)
+
+    def alike(self, statistics: ItemStatistics, vector: Vectors) -> Alike:
+        """How like the most rated items are to a content vector, shape (128,)."""
+        counts = statistics.counts
+        rated = np.flatnonzero(counts)
+        if len(rated) > CANDIDATES_MAX:
+            rated = rated[np.argpartition(-counts[rated], CANDIDATES_MAX)[:CANDIDATES_MAX]]
+        dense = rated.astype(np.int32)
+        return Alike(dense, (self._of(dense) @ vector).astype(np.float64), counts[rated].astype(np.int64))
+
+    def _of(self, dense: Dense) -> Vectors:
+        """The vectors of these items, shape (n, 128)."""
+        if len(dense) != len(self._dense) or self._version != self._content.version:
+            self._vectors = self._content.of(dense)
+        elif len(others := np.flatnonzero(dense != self._dense)):
+            self._vectors[others] = self._content.of(dense[others])
+        self._dense, self._version = dense, self._content.version
+        return self._vectors
 
 
 def alike_by_ratings(statistics: ItemStatistics, raters: Profiles, item: int, slope: float) -> Alike:

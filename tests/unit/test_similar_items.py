@@ -3,14 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pytest
 
+from recommender import similar_items
 from recommender.catalogue import Catalogue, CatalogueItem
 from recommender.memory_store import MemoryStore
-from recommender.profile import NEW_USER, HistoryLimits, Rate, Update, fold
+from recommender.profile import EMPTY_HISTORY, NEW_USER, History, HistoryLimits, Rate, Update, fold
 from recommender.recommender import Recommender
 from recommender.rules import RankingRules
-from recommender.similar_items import RATERS_MAX, Likeness
+from recommender.similar_items import RATERS_MAX, ContentCandidates, Likeness, SimilarItems
 from recommender.store import StateWrite, StoreSettings, UserWrite
 from recommender.vector import user_vector
 
@@ -116,3 +118,34 @@ def test_no_answer_is_longer_than_asked_for() -> None:
     recommender, _ = recommender_of()
     everything, first = (recommender.similar_items(1, limit, by="ratings") for limit in (10, 1))
     assert (first.item, first.similarity) == (everything.item[:1], everything.similarity[:1])
+
+
+@pytest.mark.parametrize("candidates_max", [1, 3, 10])
+def test_what_is_kept_changes_no_answer(candidates_max: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ratings and the catalogue move on: every answer is, bit for bit, what it is when nothing was kept.
+
+    Items get their first ratings, overtake each other where only the most rated are compared, are described anew, and
+    leave the catalogue.
+    """
+    monkeypatch.setattr(similar_items, "CANDIDATES_MAX", candidates_max)
+    recommender, catalogue = recommender_of({"ann": [(1, 5.0)], "bob": [(4, 3.0), (1, 3.0)]})
+    assert kept(recommender) == anew(recommender)
+    before = kept(recommender)
+    for ratings in ([2, 4], [2], [2, 3, 5], [3]):
+        items, times = np.array(ratings, np.uint32), np.zeros(len(ratings), np.int64)
+        recommender.changed(f"user {ratings}", EMPTY_HISTORY, History(items, np.full(len(items), 4.0), times))
+        assert kept(recommender) == anew(recommender)
+    assert kept(recommender) != before
+    catalogue.put(2, CatalogueItem("b", ("Comedy",), ("robots",), 1960))
+    assert kept(recommender) == anew(recommender)
+    catalogue.remove(4)
+    assert kept(recommender) == anew(recommender)
+
+
+def kept(recommender: Recommender) -> list[SimilarItems]:
+    return [recommender.similar_items(item, 10) for item in FILMS]
+
+
+def anew(recommender: Recommender) -> list[SimilarItems]:
+    recommender._candidates = ContentCandidates(recommender._lister.content)  # nothing is kept
+    return kept(recommender)
