@@ -31,4 +31,6 @@ class RequestSettings(Section):
     explain_items_max: Annotated[int, Field(ge=0, le=EXPLAIN_MAX)] = 20
     """Items that say why they are there, in all lists of one request together; each costs some ms."""
     batch_max_records: Annotated[int, Field(ge=1, le=10_000)] = 64
-    """Requests that are answered together, between two batches of ratings."""
+    """Requests that are read, and at most answered, at a time."""
+    step_budget_ms: Annotated[int, Field(ge=1, le=60_000)] = 50
+    """For so long requests are answered between two batches of ratings, at least one; the others wait their turn."""

@@ -6,7 +6,7 @@ given up is simply read again.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -14,12 +14,15 @@ import structlog
 from consumers.answering.answers import Answers
 from consumers.answering.request_source import RequestSource
 from consumers.metrics import Metrics
-from consumers.records import Batch
+from consumers.records import Batch, Record
 from producers.sink import TransactionAbortedError, TransactionalSink
 from recommender.store import StoreUnavailableError
+from schemas.messages import Message
 
 STORE_PAUSE_S = 1.0
 """How long requests wait before a store that is away is asked again."""
+_CLOCK_S = 1e-6
+"""No request is cheaper: a clock may stand still between two looks at it."""
 
 log = structlog.get_logger()
 
@@ -36,16 +39,18 @@ class DeskParts:
 
 
 class Desk:
-    """Answers what came in, a batch at a time."""
+    """Answers what came in, as much of it at a time as `budget_s` allows."""
 
-    def __init__(self, parts: DeskParts, setbacks_in_a_row_max: int = 10) -> None:
+    def __init__(self, parts: DeskParts, budget_s: float = 0.05, setbacks_in_a_row_max: int = 10) -> None:
         self._parts = parts
+        self._budget_s = budget_s
         self._setbacks_in_a_row_max = setbacks_in_a_row_max
         self._setbacks_in_a_row = 0
         self._open_at = 0.0
+        self._waiting = Batch()
 
-    def step(self, wait_s: float) -> None:
-        """Answer one batch, or wait so long for it.
+    def step(self, wait_s: float) -> bool:
+        """Answer requests, or wait so long for one; whether there was any.
 
         Raises:
             SinkError: Kafka refuses, or transactions fail again and again.
@@ -53,12 +58,13 @@ class Desk:
             StoreError: the store cannot be used as things stand.
         """
         if time.monotonic() < self._open_at:
-            return
-        batch = self._parts.source.poll(wait_s)
-        if not batch.records:
-            return
+            return False
+        if not self._waiting.records:
+            self._waiting = self._parts.source.poll(wait_s)
+        if not self._waiting.records:
+            return False
         try:
-            self._take(batch)
+            self._take(self._waiting)
         except TransactionAbortedError as aborted:
             self._parts.metrics.restarted_producer()
             self._setbacks_in_a_row += 1
@@ -68,6 +74,7 @@ class Desk:
         except StoreUnavailableError as away:
             self._open_at = time.monotonic() + max(STORE_PAUSE_S, away.retry_after_s or 0)
             self._go_back(str(away))
+        return True
 
     def close(self) -> None:
         """Leave the group of requests."""
@@ -76,17 +83,31 @@ class Desk:
     def _take(self, batch: Batch) -> None:
         parts, metrics = self._parts, self._parts.metrics
         with metrics.timed("answer"):
-            messages = parts.answers.answer(batch.records)
+            messages = self._answered(batch.records)
+        # A request has one reply.
+        taken = Batch(batch.records[: len(messages)], batch.group_metadata)
         with metrics.timed("reply"):
             parts.sink.begin()
             parts.sink.send(messages)
-            parts.sink.commit(batch.next_offsets(), batch.group_metadata)
+            parts.sink.commit(taken.next_offsets(), taken.group_metadata)
+        self._waiting = Batch(batch.records[len(messages) :], batch.group_metadata)
         self._setbacks_in_a_row = 0
         now_ms = parts.clock_ms()
-        for record in batch.records:
+        for record in taken.records:
             if record.timestamp_ms is not None:
                 metrics.request_seconds((now_ms - record.timestamp_ms) / 1000)
 
+    def _answered(self, records: Sequence[Record]) -> list[Message]:
+        """The replies to as many of the first requests as fit into the budget, at least to one."""
+        begun, count, messages = time.monotonic(), 1, list[Message]()
+        while count:
+            messages += self._parts.answers.answer(records[len(messages) : len(messages) + count])
+            spent_s = time.monotonic() - begun
+            fitting = int((self._budget_s - spent_s) / max(spent_s / len(messages), _CLOCK_S))
+            count = max(0, min(len(records) - len(messages), 2 * count, fitting))
+        return messages
+
     def _go_back(self, why: str) -> None:
         log.warning("requests are read again from the committed offsets", why=why)
+        self._waiting = Batch()
         self._parts.source.rewind()

@@ -113,7 +113,8 @@ def open_desk(
     rules = _answer_rules(settings, topics, shared)
     answers = Answers(rules, shared.store, shared.metrics, shared.clock_ms)
     log.info("requests are answered", topic=requests)
-    return Desk(DeskParts(source, shared.sink, answers, shared.metrics, shared.clock_ms))
+    parts = DeskParts(source, shared.sink, answers, shared.metrics, shared.clock_ms)
+    return Desk(parts, settings.requests.step_budget_ms / 1000)
 
 
 def _answer_rules(settings: Settings, topics: Mapping[str, Topic], shared: Workplace) -> AnswerRules:

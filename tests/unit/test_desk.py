@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any, cast
 
 import pytest
@@ -17,6 +18,7 @@ from recommender.store import StoreError, StoreUnavailableError
 from schemas.messages import Message
 
 METADATA = object()
+BUDGET_S = 0.05
 
 
 def batch(*offsets: int) -> Batch:
@@ -30,6 +32,11 @@ class World:
     batches: list[Batch] = field(default_factory=list)
     failures: dict[str, list[Exception]] = field(default_factory=dict)
     calls: list[Any] = field(default_factory=list)
+    now_s: float = 0.0
+    cost_s: list[float] = field(default_factory=list)
+    """What the request at each offset takes; none: no time."""
+    sizes: list[int] = field(default_factory=list)
+    """How many requests were answered together, each time."""
 
     def called(self, name: str, *arguments: object) -> None:
         self.calls.append((name, *arguments) if arguments else name)
@@ -45,6 +52,8 @@ class World:
 
     def answer(self, records: list[Record]) -> list[Message]:
         self.called("answer")
+        self.sizes.append(len(records))
+        self.now_s += sum(self.cost_s[record.offset] for record in records) if self.cost_s else 0.0
         return [Message("replies", b"r", b"%d" % record.offset) for record in records]
 
     def begin(self) -> None:
@@ -67,14 +76,24 @@ def desk_of(world: World) -> Desk:
         Metrics(),
         lambda: 0,
     )
-    return Desk(parts, setbacks_in_a_row_max=2)
+    return Desk(parts, BUDGET_S, setbacks_in_a_row_max=2)
+
+
+def committed(world: World) -> list[int]:
+    """The offsets that were committed, in order; each step commits one partition's."""
+    return [call[1]["requests", 0] for call in world.calls if call[0] == "commit"]
+
+
+def replied(world: World) -> list[int]:
+    """The requests that were replied to, by offset, in order."""
+    return [int(value) for call in world.calls if call[0] == "send" for value in call[1:]]
 
 
 def test_replies_and_offsets_are_one_transaction() -> None:
     """Answered, begun, sent and committed, with the offset after the last request."""
     world = World([batch(3, 4)])
     desk_of(world).step(0)
-    assert world.calls == ["poll", "answer", "begin", ("send", b"3", b"4"), ("commit", {("requests", 0): 5})]
+    assert world.calls == ["poll", "answer", "answer", "begin", ("send", b"3", b"4"), ("commit", {("requests", 0): 5})]
 
 
 def test_without_requests_nothing_is_begun() -> None:
@@ -132,3 +151,55 @@ def test_what_cannot_pass_ends_the_worker(name: str, failure: Exception) -> None
     with pytest.raises(type(failure)):
         desk_of(world).step(0)
     assert "rewind" not in world.calls
+
+
+@pytest.mark.parametrize(
+    "cost_s", [[0.01] * 64, [1.0] * 5, [0.0] * 64, [0.001] * 20 + [0.2] * 20, [0.2, 0.001] * 20, [0.03] * 7]
+)
+def test_a_step_keeps_to_its_budget(cost_s: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever requests cost: at least one a step, no further ones once the time is up, each answered once, in order.
+
+    What is answered last in a step began within its budget; what was polled is answered before anything else is polled.
+    """
+    world = World([batch(*range(len(cost_s)))], cost_s=cost_s)
+    monkeypatch.setattr(time, "monotonic", lambda: world.now_s)
+    desk = desk_of(world)
+    while desk.step(0):
+        pass
+    assert replied(world) == list(range(len(cost_s)))
+    assert committed(world)[-1] == len(cost_s)
+    ends = [*accumulate(world.sizes)]
+    for begin, end in pairwise([0, *committed(world)]):
+        last = max((one for one in ends if begin < one < end), default=begin)
+        assert end > begin
+        assert sum(cost_s[begin:last]) < BUDGET_S
+    assert [call for call in world.calls if call == "poll"] == ["poll"] * 2
+
+
+def test_equal_requests_are_never_over_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 requests of 7 ms are seven a step, answered 1, 2 and 4 at a time; cheap ones are all answered in one step."""
+    dear, cheap = World([batch(*range(64))], cost_s=[0.007] * 64), World([batch(*range(64))], cost_s=[0.0001] * 64)
+    for world in (dear, cheap):
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "monotonic", lambda world=world: world.now_s)
+            assert desk_of(world).step(0)
+    assert (dear.sizes, committed(dear)) == ([1, 2, 4], [7])
+    assert (cheap.sizes, committed(cheap)) == ([1, 2, 4, 8, 16, 32, 1], [64])
+
+
+@pytest.mark.parametrize("failure", [TransactionAbortedError("x"), StoreUnavailableError("away", 0.0)])
+def test_what_waits_is_read_again_after_a_setback(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second step fails: what was polled is forgotten, and comes again from where the first step had committed."""
+    world = World([batch(0, 1, 2), batch(1, 2)], cost_s=[1.0] * 3)
+    monkeypatch.setattr(time, "monotonic", lambda: world.now_s)
+    desk = desk_of(world)
+    assert desk.step(0)
+    world.failures["commit" if isinstance(failure, TransactionAbortedError) else "answer"] = [failure]
+    assert desk.step(0)
+    assert world.calls[-1] == "rewind"
+    world.now_s += 2.0
+    while desk.step(0):
+        pass
+    assert world.calls[world.calls.index("rewind") + 1] == "poll"
+    assert committed(world)[-2:] == [2, 3]
+    assert world.calls.count("poll") == 3
