@@ -36,6 +36,7 @@ MetricName = Literal[
     "tastestream_live_item_coverage",
     "tastestream_live_vector_size",
     "tastestream_live_paired_z",
+    "tastestream_live_shadow_hit_rate",
 ]
 VerifyMetricName = Literal[
     "tastestream_verify_users",

@@ -22,7 +22,7 @@ from consumers.metric_names import (
     StepName,
     VerifyMetricName,
 )
-from schemas.metrics import LiveMetrics
+from schemas.metrics import HitFigures, LiveMetrics
 from schemas.reasons import REASONS, Reason
 from schemas.request_errors import ERROR_CODES
 
@@ -196,11 +196,16 @@ class LiveGauges:
         self._paired_z = gauge(
             "tastestream_live_paired_z", "McNemar's z: above 0 the preset hits more", "preset", "against"
         )
+        self._shadow_hit_rate = gauge(
+            "tastestream_live_shadow_hit_rate",
+            "Ratings whose item stood in the shadow's first ten",
+            "preset",
+            "audience",
+        )
 
     def show(self, found: LiveMetrics) -> None:
         """Serve the figures of a record."""
-        audiences = {"all": found["all"], "warm": found["warm"], "liked": found["liked"], "cold": found["cold"]}
-        for audience, hits in audiences.items():
+        for audience, hits in _audiences(found).items():
             self._hit_rate.labels(audience).set(_number(hits["hr10"]))
             self._ndcg.labels(audience).set(_number(hits["ndcg10"]))
             self._judged.labels(audience).set(hits["n"])
@@ -215,6 +220,8 @@ class LiveGauges:
     def show_paired(self, found: LiveMetrics) -> None:
         """Serve what a shadow's record says of it beside the published lists."""
         self._paired_z.labels(found["preset"], found["against"]).set(_number(found["paired_z"]))
+        for audience, hits in _audiences(found).items():
+            self._shadow_hit_rate.labels(found["preset"], audience).set(_number(hits["hr10"]))
 
 
 class VerifyMetrics:
@@ -249,6 +256,10 @@ class VerifyMetrics:
 
     def _gauge(self, name: VerifyMetricName, text: str) -> Gauge:
         return Gauge(name, text, registry=self._registry)
+
+
+def _audiences(found: LiveMetrics) -> dict[str, HitFigures]:
+    return {"all": found["all"], "warm": found["warm"], "liked": found["liked"], "cold": found["cold"]}
 
 
 def _number(figure: float | None) -> float:

@@ -97,9 +97,19 @@ def test_the_worker_waits_for_everything_it_needs() -> None:
 def test_volumes_are_declared_and_used() -> None:
     """What Kafka and Qdrant keep outlives their containers; every volume is declared, and none for nothing."""
     mounted = {name: [volume.split(":") for volume in service.get("volumes", [])] for name, service in SERVICES.items()}
-    assert {source for volumes in mounted.values() for source, _ in volumes} == set(VOLUMES)
+    sources = {source for volumes in mounted.values() for source, *_ in volumes}
+    assert {source for source in sources if not source.startswith("./")} == set(VOLUMES)
     assert [target for _, target in mounted["kafka"]] == [SERVICES["kafka"]["environment"]["KAFKA_LOG_DIRS"]]
     assert [target for _, target in mounted["qdrant"]] == ["/qdrant/storage"]
+
+
+def test_what_is_mounted_is_there_and_stays_as_it_is() -> None:
+    """Files of this repository that a container reads exist, and it cannot write them."""
+    mounted = [volume.split(":") for service in SERVICES.values() for volume in service.get("volumes", [])]
+    for source, target, *mode in (volume for volume in mounted if volume[0].startswith("./")):
+        assert (ROOT / source).exists()
+        assert target.startswith("/")
+        assert mode == ["ro"]
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -204,7 +204,7 @@ def test_its_lists_are_those_of_its_preset_alone(preset: str, shadow: str, kind:
 
 
 def test_a_shadow_says_whom_it_is_compared_with(rigs: Rigs) -> None:
-    """Law: its record has a key of its own, the comparison, and /metrics has its z; the main record is as ever."""
+    """Law: its record has a key of its own and the comparison, /metrics its hits and z; the main record is as ever."""
     rig = rigs.make(configured("tutorial"))
     rig.run(records())
     main, shadow = (rig.figures()[name] for name in ("default", "tutorial"))
@@ -216,9 +216,9 @@ def test_a_shadow_says_whom_it_is_compared_with(rigs: Rigs) -> None:
     assert shadow["paired_z"] * difference > 0
     assert "against" not in main
     assert metrics_key(shadow).endswith("/w-1/tutorial")
-    assert f'tastestream_live_paired_z{{against="default",preset="tutorial"}} {shadow["paired_z"]}' in (
-        rig.metrics.render().decode()
-    )
+    served = rig.metrics.render().decode()
+    assert f'tastestream_live_paired_z{{against="default",preset="tutorial"}} {shadow["paired_z"]}' in served
+    assert f'tastestream_live_shadow_hit_rate{{audience="all",preset="tutorial"}} {shadow["all"]["hr10"]}' in served
 
 
 def test_without_a_shadow_nothing_is_there(rigs: Rigs) -> None:
