@@ -111,8 +111,8 @@ def _card(one: Illustrated, scale_max: float) -> str:
 <div><dt>Rated by</dt><dd>{card.support:,}</dd></div>
 <div><dt>Score</dt><dd>{card.score:.3f}</dd></div>
 </dl>
-{_why(card.reasons)}</div>
-</li>"""
+</div>
+{_why(card.reasons)}</li>"""
 
 
 def _about(card: Card) -> str:

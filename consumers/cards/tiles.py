@@ -17,6 +17,11 @@ _ARTICLES = frozenset({"a", "an", "the"})
 _SATURATION = 0.46
 _LIGHT, _DARK = 0.27, 0.11
 _DISC_LIGHTNESS = 0.42
+_HEAD_WIDTH = 256
+"""What a genre may take beside the place in the corner, which covers more of a small tile."""
+_HEAD_SIZE_MAX = 30
+_LETTER_SPACING = 3
+_CAPITAL_EM = 0.74
 _RING_STEP = 56
 _RINGS = 12
 
@@ -53,7 +58,8 @@ def tile_colours(title: str, genres: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _headed(genre: str) -> str:
-    style = 'font-size="22" letter-spacing="3" font-family="system-ui, sans-serif"'
+    size = min(_HEAD_SIZE_MAX, int((_HEAD_WIDTH / max(1, len(genre)) - _LETTER_SPACING) / _CAPITAL_EM))
+    style = f'font-size="{size}" letter-spacing="{_LETTER_SPACING}" font-family="system-ui, sans-serif"'
     return f'<text x="34" y="64" {style}>{_plain(genre)}</text><rect x="34" y="82" width="44" height="4"/>'
 
 

@@ -236,3 +236,31 @@ def test_text_is_readable_in_every_theme() -> None:
 def test_a_tile_has_the_title_s_initials(title: str, expected: str) -> None:
     """Of its first two words, without an article in front."""
     assert initials(title) == expected
+
+
+def test_no_width_of_a_screen_cuts_a_poster() -> None:
+    """A poster keeps its shape wherever its card is laid out anew; a tile cut at its sides would lose its initials."""
+    css = files("consumers.cards").joinpath("page.css").read_text(encoding="utf-8")
+    rules = re.findall(r"\.poster {([^}]*)}", css)
+    shapes = [shape for rule in rules for shape in re.findall(r"aspect-ratio: ([^;]+);", rule)]
+    assert shapes == ["2 / 3"]
+    assert not any(re.search(r"(?<!-)\b(min-)?height:", rule) for rule in rules)
+    (stretched,) = (rule for rule in rules if "align-self: start" in rule)
+    assert stretched != rules[0]
+
+
+def test_reasons_have_the_whole_width_of_a_card() -> None:
+    """They stand beside what is told of the item, not in it: a narrow column would make them three times as long."""
+    value = listed({"item_id": 1, "why": explained("Heat")})
+    document = page(value, [Illustrated(card, None) for card in cards_of(value, named(catalogue()))], 5)
+    assert '</dl>\n</div>\n<section class="why">' in document
+
+
+@pytest.mark.parametrize("length", [0, 1, 9, 18, 24])
+def test_a_genre_leaves_room_for_the_place(length: int) -> None:
+    """The longer it is the smaller it is written, so that it ends before the corner with the place."""
+    drawn = tile("Heat", ("W" * length,)).content.decode()
+    (size,) = re.findall(r'font-size="(\d+)" letter', drawn)
+    assert 0 < int(size) <= 30
+    assert tile("Heat", ("\N{LATIN SMALL LETTER SHARP S}" * 24,)).content.isascii()
+    assert length * (0.74 * int(size) + 3) <= 256
