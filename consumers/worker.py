@@ -27,7 +27,10 @@ from recommender.store import Store, StoreError, StoreRestoredError, StoreUnavai
 from schemas.messages import Message
 
 TURN_S = 0.001
-"""How long ratings and requests are waited for in turn: nobody can wait for two consumers at once."""
+"""How long ratings are waited for between two looks for requests: nobody can wait for two consumers at once."""
+TURN_MAX_S = 0.005
+TURN_GROWTH = 1.02
+"""Each look that finds nothing makes the next turn so much longer, up to the longest after a quarter of a second."""
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MAX_S = 5.0
 
@@ -81,6 +84,7 @@ class Worker:
         self._rankings = [ranking for ranking in (parts.recommender, parts.shadow) if ranking is not None]
         self._counted_at = time.monotonic()
         self._is_counted = False
+        self._turn_s = TURN_S
         self._status = Status(parts.source, parts.handler, parts.recommender, around)
 
     def stop(self) -> None:
@@ -112,7 +116,7 @@ class Worker:
         if batch.records:
             with self._around.metrics.timed("total"):
                 self._take(batch)
-            self._answer_requests(wait_s=0.0)
+            self._answer_requests()
         else:
             self._publish_overdue()
         self._count_slice()
@@ -125,16 +129,21 @@ class Worker:
             return source.poll()
         until = time.monotonic() + self._limits.poll_timeout_s
         while True:
-            batch = source.poll(TURN_S)
+            batch = source.poll(self._turn_s)
+            if batch.records:
+                self._turn_s = TURN_S
             if batch.records or self._around.stopping.is_set() or time.monotonic() > until:
                 return batch
-            self._answer_requests(TURN_S)
+            # A look wakes nobody up and costs a tenth of a wait, and ratings are heard of at once.
+            self._turn_s = TURN_S if self._answer_requests() else min(TURN_MAX_S, self._turn_s * TURN_GROWTH)
 
-    def _answer_requests(self, wait_s: float) -> None:
+    def _answer_requests(self) -> bool:
+        """Whether there were any."""
         # Before the stored ratings are counted, nobody knows what is popular.
-        if self._parts.desk is not None and self._is_counted:
-            self._around.watchdog.beat()
-            self._parts.desk.step(wait_s)
+        if self._parts.desk is None or not self._is_counted:
+            return False
+        self._around.watchdog.beat()
+        return self._parts.desk.step(wait_s=0.0)
 
     def _take(self, batch: Batch) -> None:
         self._around.metrics.batch(len(batch.records))

@@ -18,7 +18,7 @@ KILLS = 4
 SEED = 11
 STEP_S = 0.05
 SOON_GONE = {"topics__session_timeout_ms": "1500", "topics__heartbeat_interval_ms": "300"}
-SMALL = {"limits__batch_max_records": "40", "requests__batch_max_records": "8"}
+SMALL = {"limits__batch_max_records": "40", "requests__batch_max_records": "8", "requests__step_budget_ms": "1"}
 
 
 def qdrant_at(port: int) -> dict[str, str]:

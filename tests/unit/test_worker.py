@@ -21,7 +21,7 @@ from consumers.records import Batch, Record
 from consumers.source import KafkaSource
 from consumers.surroundings import Surroundings
 from consumers.watchdog import Watchdog
-from consumers.worker import TURN_S, Parts, Worker, WorkerLimits
+from consumers.worker import TURN_MAX_S, TURN_S, Parts, Worker, WorkerLimits
 from producers.sink import FencedError, SinkError, TransactionAbortedError, TransactionalSink
 from recommender.recommender import Recommender
 from recommender.store import Store, StoreError, StoreFullError, StoreRestoredError, StoreUnavailableError
@@ -80,6 +80,8 @@ class World:
     cached_bytes: int = 20
     cache: Sized = field(default_factory=Sized)
     waits: list[float | None] = field(default_factory=list)
+    requests: list[bool] = field(default_factory=list)
+    """Whether each look for requests finds any, in turn; then none does."""
 
     def called(self, name: str, *arguments: object) -> None:
         self.calls.append((name, *arguments))
@@ -151,8 +153,9 @@ class World:
         self.called("rescan")
 
     # The desk
-    def step(self, wait_s: float) -> None:
+    def step(self, wait_s: float) -> bool:
         self.called("answer", wait_s)
+        return bool(self.requests and self.requests.pop(0))
 
     # The watchdog
     def beat(self) -> None:
@@ -581,15 +584,40 @@ def desk_rig(*batches: Batch, **world: Any) -> Rig:
 
 
 def test_requests_are_answered_while_no_ratings_come() -> None:
-    """Law: ratings and requests are waited for in turn, each for no longer than a moment; the step ends in time."""
+    """Law: ratings are waited for a moment at a time, requests are looked for in between; the step ends in time."""
     it = desk_rig()
     it.worker.step()
     it.world.calls.clear()
-    it.world.waits.clear()
     it.worker.step()
     assert it.world.names[:4] == ["poll", "answer", "poll", "answer"]
-    assert set(it.world.waits) == {TURN_S}
-    assert {call[1] for call in it.world.calls if call[0] == "answer"} == {TURN_S}
+    assert {call[1] for call in it.world.calls if call[0] == "answer"} == {0.0}
+
+
+def test_an_idle_worker_looks_less_often() -> None:
+    """Law: while nothing comes each wait is longer than the one before, up to a bound, also from step to step."""
+    it = desk_rig()
+    while len(it.world.waits) < 300:
+        it.worker.step()
+    waits = [wait for wait in it.world.waits[1:] if wait is not None]
+    assert waits[0] == TURN_S
+    assert waits == sorted(waits)
+    assert waits[-1] == TURN_MAX_S
+
+
+@pytest.mark.parametrize("what", ["rating", "request"])
+def test_whatever_comes_makes_turns_short_again(what: str) -> None:
+    """Law: after a rating or a request the next wait is the shortest, because more may follow."""
+    it = desk_rig()
+    while len(it.world.waits) < 300:
+        it.worker.step()
+    if what == "rating":
+        it.world.batches.append(batch(1))
+    else:
+        it.world.requests.append(True)
+    it.world.waits.clear()
+    it.worker.step()
+    it.worker.step()
+    assert it.world.waits[:2] == [TURN_MAX_S, TURN_S]
 
 
 def test_ratings_go_first_and_requests_follow_at_once() -> None:
