@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from recommender.catalogue import Catalogue
 from recommender.cold_start import liked_genres
-from recommender.content import content_vector
 from recommender.embedding import embeddings
 from recommender.explanation import Evidence, Opinions
 from recommender.factors import Factors
@@ -137,7 +136,8 @@ class Recommender:
         """
         self._keep_up_with_the_catalogue()
         dense = int(self.index.find(np.array([item], np.uint32))[0])
-        alike = self._alike_by_content(item) if by == "content" else self._alike_by_ratings(item, dense)
+        known = self.catalogue.get(item)
+        alike = self._candidates.alike(self.statistics, known) if by == "content" else self._raters_alike(item, dense)
         if alike is None:
             return SimilarItems([], [])
         hidden = self._ranker.closed()[alike.dense] | (alike.dense == dense)
@@ -145,12 +145,7 @@ class Recommender:
         order = self._kernels.best(similarity, alike.support, items, limit)
         return SimilarItems(items[order].tolist(), similarity[order].tolist())
 
-    def _alike_by_content(self, item: int) -> Alike | None:
-        known = self.catalogue.get(item)
-        vector = None if known is None else content_vector(known)
-        return None if vector is None else self._candidates.alike(self.statistics, vector)
-
-    def _alike_by_ratings(self, item: int, dense: int) -> Alike | None:
+    def _raters_alike(self, item: int, dense: int) -> Alike | None:
         raters = self._neighbourhood.raters(item, RATERS_MAX)
         return alike_by_ratings(self.statistics, raters, dense, self._rules.value.slope) if len(raters) else None
 

@@ -19,7 +19,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.content import DIMENSIONS, ContentVectors, Vectors
+from recommender.catalogue import CatalogueItem
+from recommender.content import DIMENSIONS, ContentVectors, Vectors, content_vector
 from recommender.item_index import Dense
 from recommender.neighbour_cache import Profiles
 from recommender.profile import Floats
@@ -66,8 +67,11 @@ class ContentCandidates:
         self._dense: Dense = np.empty(0, np.int32)
         self._vectors: Vectors = np.empty((0, DIMENSIONS), np.float32)
 
-    def alike(self, statistics: ItemStatistics, vector: Vectors) -> Alike:
-        """How like the most rated items are to a content vector, shape (128,)."""
+    def alike(self, statistics: ItemStatistics, known: CatalogueItem | None) -> Alike | None:
+        """How like the most rated items are to an item of which this is known; None: that says nothing of it."""
+        vector = None if known is None else content_vector(known)
+        if vector is None:
+            return None
         counts = statistics.counts
         rated = np.flatnonzero(counts)
         if len(rated) > CANDIDATES_MAX:
