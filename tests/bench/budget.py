@@ -24,9 +24,8 @@ from schemas.messages import Message
 from tests.bench.ceiling import SESSIONS_BATCH_RECORDS, TURNS, TURNS_BATCH_RECORDS, in_turns
 from tests.bench.frame import Bench, spread
 from tests.bench.ground import demo_events
-from tests.bench.pipeline import Pipeline, batches, pipeline, records
+from tests.bench.pipeline import Pipeline, batches, pipeline, records, step_seconds
 
-STEPS = ("decode", "read", "write", "rank")
 PARTITIONS = 4
 EVENTS, QUICK_EVENTS = 30_000, 10_000
 PROFILE_OPTION, PROFILE_ROWS = "--profile", 40
@@ -89,19 +88,14 @@ def _taken(backlog: Backlog, around: Any) -> dict[str, float]:
 def _timed(service: Pipeline, rest: Iterator[Batch]) -> dict[str, float]:
     engine = _timed_engine(service)
     first = next(rest)
-    before, lists, begun = _steps(service), 0, time.perf_counter()
+    before, lists, begun = step_seconds(service), 0, time.perf_counter()
     for batch in chain([first], rest):
         lists += len(service.handler.handle(batch))
         service.handler.committed()
     seconds = time.perf_counter() - begun
-    steps = {name: total - before[name] for name, total in _steps(service).items()}
+    steps = {name: total - before[name] for name, total in step_seconds(service).items()}
     rows = {"all": seconds, **steps, **{f"engine {name}": total for name, total in engine.items()}}
     return {name: total / lists * 1e6 for name, total in rows.items()}
-
-
-def _steps(service: Pipeline) -> dict[str, float]:
-    found = service.handler._metrics._steps
-    return {name: cast("Any", found[cast("Any", name)])._sum.get() for name in STEPS}
 
 
 def _timed_engine(service: Pipeline) -> dict[str, float]:

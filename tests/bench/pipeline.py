@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any, cast
 
 from confluent_kafka import murmur2
 
@@ -19,6 +20,7 @@ from recommender.recommender import Recommender
 from recommender.store import Store
 from schemas.messages import Message
 
+STEPS = ("decode", "read", "write", "rank")
 DEAD_LETTER_MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -52,6 +54,12 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
         handler = app._handler(settings, states, recommender, around, lists, DEAD_LETTER_MAX_BYTES, live)
         recommender.scan_slice(settings.limits.scan_slice_users)
         yield Pipeline(store, handler, recommender)
+
+
+def step_seconds(service: Pipeline) -> dict[str, float]:
+    """What the handler has spent by step since its start."""
+    found = service.handler._metrics._steps
+    return {name: cast("Any", found[cast("Any", name)])._sum.get() for name in STEPS}
 
 
 def records(topic: str, messages: Iterable[Message], partitions: int) -> Iterator[Record]:

@@ -1,0 +1,234 @@
+"""What a refresh costs, and what worker and engine take, as users and as items grow a hundredfold.
+
+Measured is the worker's whole path but for Kafka: batches of 100 ratings of different users are decoded, folded,
+written, asked, ranked, encoded and flushed. Every size has a store of its own, made in bulk (`population`), and is
+measured in a process of its own, in turns with the others: first all users are counted and some batches warm the caches
+up. Every item of a size is known to the worker, by its number and by a title, also those that nobody rated.
+
+The engine's memory is what the process holds more once the store is open; what it reads of its files later on counts as
+the worker's, which is everything else that the process holds at its end.
+"""
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+
+import numpy as np
+import psutil
+
+from consumers.logs import configure_logs
+from consumers.ranking_kernels import RankingKernels
+from consumers.settings import Settings
+from consumers.settings_sections import LogSettings
+from recommender.catalogue import CatalogueItem
+from tests.bench.frame import Bench, Requirement, spread
+from tests.bench.pipeline import Pipeline, batches, pipeline, records, step_seconds
+from tests.bench.population import Population, fill, stored_bytes
+
+FEWEST_USERS, FEWEST_ITEMS = 6_000, 10_000
+USERS, QUICK_USERS = (FEWEST_USERS, 60_000, 600_000), (FEWEST_USERS, 60_000)
+ITEMS, QUICK_ITEMS = (FEWEST_ITEMS, 100_000, 1_000_000), (FEWEST_ITEMS, 100_000)
+USERS_RATIO_MAX, ITEMS_RATIO_MAX = 2.0, 1.3
+BATCH_RECORDS = 100
+WARM_UP, QUICK_WARM_UP = 3_000, 1_000
+MEASURED, QUICK_MEASURED = 2_000, 1_000
+SCAN_USERS = 2_000
+PARTITIONS = 4
+POOL_USERS: int | None = None
+"""Users that may be neighbours, where not all are: `ranking.neighbour_pool_users`."""
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One population in a store, and how much is measured on it."""
+
+    population: Population
+    folder: Path
+    warm_up: int
+    measured: int
+    pool_users: int | None = POOL_USERS
+
+    @property
+    def settings(self) -> Settings:
+        """A worker's settings over that store."""
+        ranking = {} if self.pool_users is None else {"neighbour_pool_users": self.pool_users}
+        return Settings.model_validate(
+            {
+                "kafka": {"bootstrap_servers": "unused:9092"},
+                "qdrant": {"edge_path": self.folder / "store"},
+                "limits": {"catalogue_max_items": max(ITEMS)},
+                "ranking": ranking,
+                "http": {"port": None},
+            }
+        )
+
+
+class Found(NamedTuple):
+    """One measurement: microseconds per list and by step, neighbours read from the store per list, and memory."""
+
+    refresh_us: float
+    cpu_us: float
+    steps_us: dict[str, float]
+    neighbours_read: float
+    engine_bytes: int
+    worker_bytes: int
+    open_s: float
+    scan_s: float
+
+
+def main() -> int:
+    """Measure along both axes, and compare."""
+    bench = Bench.from_command_line("growth", "What a refresh costs as users and items grow.")
+    users = [Population(count, FEWEST_ITEMS) for count in (QUICK_USERS if bench.quick else USERS)]
+    items = [Population(FEWEST_USERS, count) for count in (QUICK_ITEMS if bench.quick else ITEMS)]
+    by_users, by_items = _axis(bench, "users", users), _axis(bench, "items", items)
+    bench.requirements += [
+        Requirement(
+            f"{users[-1].users:,} users ÷ {users[-2].users:,}", by_users[-1] / by_users[-2], USERS_RATIO_MAX, True
+        ),
+        Requirement(
+            f"{items[-1].items:,} items ÷ {items[0].items:,}", by_items[-1] / by_items[0], ITEMS_RATIO_MAX, True
+        ),
+    ]
+    return bench.finish()
+
+
+def _axis(bench: Bench, axis: str, populations: list[Population]) -> list[float]:
+    """Report every size of one axis; returns the median microseconds per refresh of each."""
+    with TemporaryDirectory(prefix="tastestream-bench-") as name:
+        warm_up, measured = bench.repeats(WARM_UP, QUICK_WARM_UP), bench.repeats(MEASURED, QUICK_MEASURED)
+        sizes = [
+            Size(population, Path(name, str(number)), warm_up, measured)
+            for number, population in enumerate(populations)
+        ]
+        disk = [_filled(bench, size) for size in sizes]
+        found: list[list[Found]] = [[] for _ in sizes]
+        for number in range(bench.repeats(full=3, quick=1)):
+            for size, rows in zip(sizes, found, strict=True):
+                bench.say(f"{_named(size, axis)}, repeat {number + 1}")
+                rows.append(apart(measure, size))
+    report = {
+        str(getattr(size.population, axis)): _report(bench, _named(size, axis), size, rows, disk_bytes)
+        for size, rows, disk_bytes in zip(sizes, found, disk, strict=True)
+    }
+    bench.keep(axis, report)
+    return [spread([one.refresh_us for one in rows]).median for rows in found]
+
+
+def _named(size: Size, axis: str) -> str:
+    return f"{getattr(size.population, axis):,} {axis}"
+
+
+def _filled(bench: Bench, size: Size) -> int:
+    bench.say(f"a store of {size.population.users:,} users and {size.population.items:,} items")
+    apart(fill, size.settings, size.population, _no_word)
+    return stored_bytes(size.folder)
+
+
+def _report(bench: Bench, name: str, size: Size, rows: list[Found], disk_bytes: int) -> dict[str, Any]:
+    users = size.population.users
+    figures = {
+        "refresh_us": (spread([one.refresh_us for one in rows]), "µs"),
+        "cpu_us": (spread([one.cpu_us for one in rows]), "µs of processors"),
+        "neighbours_read": (spread([one.neighbours_read for one in rows]), "per refresh"),
+        "engine_bytes_per_user": (spread([one.engine_bytes / users for one in rows]), "bytes resident"),
+        "disk_bytes_per_user": (spread([disk_bytes / users]), "bytes on disk"),
+        "worker_mb": (spread([one.worker_bytes / 1e6 for one in rows]), "MB"),
+        "open_s": (spread([one.open_s for one in rows]), "s"),
+        "scan_s": (spread([one.scan_s for one in rows]), "s"),
+    }
+    for step in rows[0].steps_us:
+        figures[f"{step}_us"] = (spread([one.steps_us[step] for one in rows]), "µs")
+    for key, (value, unit) in figures.items():
+        bench.row(f"{name}: {key}", value, unit)
+    medians = {key: value.median for key, (value, _) in figures.items()}
+    return medians | {"spreads": {key: asdict(value) for key, (value, _) in figures.items()}}
+
+
+def apart(do: Callable[Given, Answer], *given: Given.args, **named: Given.kwargs) -> Answer:
+    """What `do` returns, done in a process of its own, so that nothing of it stays in this one's memory."""
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin) as pool:
+        return pool.submit(do, *given, **named).result()
+
+
+def _no_word(_: str) -> None:
+    """What happens in another process is not told of."""
+
+
+def _begin() -> None:
+    configure_logs(LogSettings(level="error"))
+
+
+def measure(size: Size) -> Found:
+    """Open the store, count its users, warm up, and take batches."""
+    RankingKernels().warm_up()
+    before = _resident_bytes()
+    begun = time.perf_counter()
+    with pipeline(size.settings) as service:
+        open_s, engine_bytes = time.perf_counter() - begun, _resident_bytes() - before
+        begun = time.perf_counter()
+        while service.recommender.scan_slice(SCAN_USERS):
+            pass
+        scan_s = time.perf_counter() - begun
+        _know_all_items(service, size.population.items)
+        _take(service, size, size.warm_up, seed=1)
+        reads = _counted_reads(service)
+        steps, cpu = step_seconds(service), time.process_time()
+        begun = time.perf_counter()
+        lists = _take(service, size, size.measured, seed=2)
+        seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+        spent = {step: (now - steps[step]) / lists * 1e6 for step, now in step_seconds(service).items()}
+        worker_bytes = _resident_bytes() - engine_bytes
+    return Found(
+        seconds / lists * 1e6,
+        cpu / lists * 1e6,
+        spent,
+        reads["histories"] / lists,
+        engine_bytes,
+        worker_bytes,
+        open_s,
+        scan_s,
+    )
+
+
+def _know_all_items(service: Pipeline, items: int) -> None:
+    service.recommender.index.dense(np.arange(items, dtype=np.uint32))
+    for item in range(items):
+        service.recommender.catalogue.put(item, CatalogueItem(f"Item {item}"))
+
+
+def _take(service: Pipeline, size: Size, count: int, seed: int) -> int:
+    """Ratings of different users in batches; returns how many lists came of them."""
+    rows = records("ratings", size.population.events(count, seed), PARTITIONS)
+    return sum(len(service.take(batch)) for batch in batches(rows, BATCH_RECORDS))
+
+
+def _counted_reads(service: Pipeline) -> dict[str, int]:
+    """Counts, from now on, the histories that are read from the store."""
+    counts: defaultdict[str, int] = defaultdict(int)
+    histories = service.store.histories
+
+    def counted(ids: Any) -> Any:
+        counts["histories"] += len(ids)
+        return histories(ids)
+
+    cast("Any", service.store).histories = counted
+    return counts
+
+
+def _resident_bytes() -> int:
+    return int(psutil.Process().memory_info().rss)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
