@@ -12,22 +12,18 @@ the worker's, which is everything else that the process holds at its end.
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import psutil
 
-from consumers.logs import configure_logs
 from consumers.ranking_kernels import RankingKernels
 from consumers.settings import Settings
-from consumers.settings_sections import LogSettings
 from recommender.catalogue import CatalogueItem
+from tests.bench.apart import apart
 from tests.bench.frame import Bench, Requirement, spread
 from tests.bench.pipeline import Pipeline, batches, pipeline, records, step_seconds
 from tests.bench.population import Population, fill, stored_bytes
@@ -43,9 +39,6 @@ SCAN_USERS = 2_000
 PARTITIONS = 4
 POOL_USERS: int | None = None
 """Users that may be neighbours, where not all are: `ranking.neighbour_pool_users`."""
-
-Given = ParamSpec("Given")
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +124,7 @@ def _named(size: Size, axis: str) -> str:
 
 def _filled(bench: Bench, size: Size) -> int:
     bench.say(f"a store of {size.population.users:,} users and {size.population.items:,} items")
-    apart(fill, size.settings, size.population, _no_word)
+    apart(fill, size.settings, size.population)
     return stored_bytes(size.folder)
 
 
@@ -153,20 +146,6 @@ def _report(bench: Bench, name: str, size: Size, rows: list[Found], disk_bytes: 
         bench.row(f"{name}: {key}", value, unit)
     medians = {key: value.median for key, (value, _) in figures.items()}
     return medians | {"spreads": {key: asdict(value) for key, (value, _) in figures.items()}}
-
-
-def apart(do: Callable[Given, Answer], *given: Given.args, **named: Given.kwargs) -> Answer:
-    """What `do` returns, done in a process of its own, so that nothing of it stays in this one's memory."""
-    with ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin) as pool:
-        return pool.submit(do, *given, **named).result()
-
-
-def _no_word(_: str) -> None:
-    """What happens in another process is not told of."""
-
-
-def _begin() -> None:
-    configure_logs(LogSettings(level="error"))
 
 
 def measure(size: Size) -> Found:

@@ -6,7 +6,7 @@ only one chunk is in memory; equal populations are equal to the bit.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,7 @@ class Population:
             yield History(items, given[: len(items)], at_ms[: len(items)])
 
 
-def fill(settings: Settings, population: Population, say: Callable[[str], None]) -> None:
+def fill(settings: Settings, population: Population) -> None:
     """Make the store of the settings, with these users in it.
 
     Raises:
@@ -85,7 +85,6 @@ def fill(settings: Settings, population: Population, say: Callable[[str], None])
             store.write(StateWrite({}, [_write(state, rules) for state in states]))
             if number % FLUSH_CHUNKS == 0:
                 store.flush()
-                say(f"{number * CHUNK_USERS:,} of {population.users:,} users written")
     finally:
         store.close()
 
