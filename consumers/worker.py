@@ -83,7 +83,7 @@ class Worker:
         self._setbacks_in_a_row = 0
         self._rankings = [ranking for ranking in (parts.recommender, parts.shadow) if ranking is not None]
         self._counted_at = time.monotonic()
-        self._is_counted = False
+        self._is_counted = self._is_counting = False
         self._turn_s = TURN_S
         self._status = Status(parts.source, parts.handler, parts.recommender, around)
 
@@ -126,7 +126,8 @@ class Worker:
         """The next ratings, or none after a short wait, in which requests are answered as they come."""
         source = self._parts.source
         if self._parts.desk is None or not self._is_counted:
-            return source.poll()
+            # What is yet to be counted does not wait for ratings that nobody gives.
+            return source.poll(TURN_S if self._is_counting else None)
         until = time.monotonic() + self._limits.poll_timeout_s
         while True:
             batch = source.poll(self._turn_s)
@@ -254,9 +255,10 @@ class Worker:
 
     def _count_slice(self) -> None:
         users_max = self._limits.scan_slice_users
+        self._is_counting = False
         try:
             if any(ranking.scan_slice(users_max) for ranking in self._rankings):
-                self._counted_at = time.monotonic()
+                self._counted_at, self._is_counting = time.monotonic(), not self._is_counted
                 return
             self._is_counted = True
             if self._parts.pool is not None and self._parts.pool.step(users_max):
