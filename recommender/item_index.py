@@ -35,10 +35,11 @@ class ItemIndex:
     def dense(self, items: Items) -> Dense:
         """Dense numbers of the given dimensions, same shape; new ones are numbered."""
         found = self.find(items)
-        unknown = np.flatnonzero(found == _FREE)
-        for at in unknown.tolist():
-            self._add(items[at])
-        return self.find(items) if len(unknown) else found
+        unknown = found == _FREE
+        if not unknown.any():
+            return found
+        self._add(items[unknown])
+        return self.find(items)
 
     def find(self, items: Items) -> Dense:
         """Dense numbers of the given dimensions, −1 where an item has none yet."""
@@ -58,24 +59,31 @@ class ItemIndex:
     def _slots(self, items: Items) -> NDArray[np.int64]:
         return ((items * _MULTIPLIER) >> np.uint32(32 - self._bits)).astype(np.int64)
 
-    def _add(self, item: np.uint32) -> None:
-        if self.find(np.array([item], np.uint32))[0] != _FREE:
-            return
-        if self._count == len(self._items):
-            self._grow()
-        self._items[self._count] = item
-        self._place(item, self._count)
-        self._count += 1
+    def _add(self, items: Items) -> None:
+        """Number dimensions that have no number yet, each once."""
+        _, firsts = np.unique(items, return_index=True)
+        new = items[np.sort(firsts)]
+        begin, self._count = self._count, self._count + len(new)
+        if self._count > len(self._items):
+            self._grow(begin)
+        self._items[begin : self._count] = new
+        self._place(np.arange(begin, self._count, dtype=np.int32))
 
-    def _place(self, item: np.uint32, number: int) -> None:
-        slot = int(self._slots(np.array([item], np.uint32))[0])
-        while self._table[slot] != _FREE:
-            slot = (slot + 1) & (len(self._table) - 1)
-        self._table[slot] = number
+    def _place(self, numbers: Dense) -> None:
+        slots = self._slots(self._items[numbers])
+        # As in `find`: who meets another goes on to the next slot. Of those who want the same free one, one gets it.
+        while len(numbers):
+            free = self._table[slots] == _FREE
+            self._table[slots[free]] = numbers[free]
+            left = self._table[slots] != numbers
+            numbers, slots = numbers[left], (slots[left] + 1) & (len(self._table) - 1)
 
-    def _grow(self) -> None:
-        self._bits += 1
+    def _grow(self, held: int) -> None:
+        """Double until there is room for all, and place those held anew."""
+        while self._count > 1 << (self._bits - 1):
+            self._bits += 1
         self._table = np.full(1 << self._bits, _FREE, np.int32)
-        self._items = np.concatenate((self._items, np.empty(len(self._items), np.uint32)))
-        for number in range(self._count):
-            self._place(self._items[number], number)
+        items = np.empty(1 << (self._bits - 1), np.uint32)
+        items[:held] = self._items[:held]
+        self._items = items
+        self._place(np.arange(held, dtype=np.int32))
