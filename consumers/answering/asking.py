@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from schemas import questions as wire
 from schemas.replies import Asker
 from schemas.request_conditions import AttributeCondition, ItemConditions, NeighbourConditions, QueryRules, ValueRange
 from schemas.request_errors import RequestError
+
+RULES_MAX = 1_024
+"""Rules that are kept, of those that requests ask for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,17 +102,18 @@ class Asking:
 
     def _narrowed(self, asked: Asked, attributes: Mapping[str, AttributeValue]) -> Asked:
         """With the length of the answer, and with the conditions on neighbours, votes and items."""
-        wanted, question = asked.wanted, replace(asked.question, where=self._where(asked.wanted, attributes))
-        if wanted.wishes is not None:
-            question = replace(question, wishes=self._wished(wanted.wishes))
+        wanted = asked.wanted
+        where = self._where(wanted, attributes)
+        wishes = None if wanted.wishes is None else self._wished(wanted.wishes)
         if isinstance(wanted, wire.SimilarUsers):
-            return replace(asked, question=replace(question, rules=replace(asked.rules, neighbours=wanted.n)))
-        rules = replace(asked.rules, list_length=wanted.n)
-        if wanted.votes.within_days is not None:
-            rules = replace(rules, votes_within_days=wanted.votes.within_days)
+            rules = replace(asked.rules, neighbours=wanted.n)
+            return replace(asked, question=replace(asked.question, where=where, wishes=wishes, rules=rules))
+        rules = _for_lists(asked.rules, wanted.n, wanted.votes.within_days)
         items = self._item_filter(wanted.items) or self.rules.filters.items
-        question = replace(question, rules=rules, votes_since_ms=wanted.votes.since, items=items)
-        return replace(asked, question=question)
+        narrowed = replace(
+            asked.question, where=where, wishes=wishes, rules=rules, votes_since_ms=wanted.votes.since, items=items
+        )
+        return replace(asked, question=narrowed)
 
     def _wished(self, wishes: wire.Wishes) -> DenseVector:
         if not self.rules.content_weight:
@@ -128,6 +133,8 @@ class Asking:
         return user_filter(wanted.neighbours) or self.rules.filters.of(attributes, self.newest_ms())
 
     def _item_filter(self, conditions: ItemConditions) -> ItemFilter | None:
+        if not conditions.model_fields_set:
+            return None
         include, exclude = (self.likes.names.of_ids(named) for named in (conditions.include, conditions.exclude))
         try:
             wanted = ItemFilter(**conditions.model_dump() | {"include": include, "exclude": exclude})
@@ -144,6 +151,8 @@ def user_filter(conditions: NeighbourConditions) -> UserFilter | None:
     Raises:
         RequestError: no user can meet the conditions.
     """
+    if not conditions.model_fields_set:
+        return None
     try:
         attributes = tuple(_condition(name, wanted) for name, wanted in conditions.attributes.items())
         wanted = UserFilter(attributes, conditions.min_ratings, conditions.active_since)
@@ -159,8 +168,14 @@ def _condition(name: str, wanted: AttributeCondition) -> Condition:
 
 
 def _changed(rules: RankingRules, wanted: QueryRules) -> RankingRules:
-    changed = wanted.model_dump(exclude_none=True)
+    changed = wanted.model_dump(exclude_none=True) if wanted.model_fields_set else {}
     return replace(rules, **changed) if changed else rules
+
+
+@lru_cache(RULES_MAX)
+def _for_lists(rules: RankingRules, length: int, within_days: float | None) -> RankingRules:
+    listing = replace(rules, list_length=length)
+    return listing if within_days is None else replace(listing, votes_within_days=within_days)
 
 
 def _asker(user_id: str | None, history: History, *, known: bool = False) -> Asker:
