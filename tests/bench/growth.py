@@ -5,6 +5,9 @@ written, asked, ranked, encoded and flushed. Every size has a store of its own, 
 measured in a process of its own, in turns with the others: first all users are counted and some batches warm the caches
 up. Every item of a size is known to the worker, by its number and by a title, also those that nobody rated.
 
+Neighbours are found as by default, which is among a sample where there are many users (the neighbour pool); the full
+run measures the most users without one, too.
+
 The engine's memory is what the process holds more once the store is open; what it reads of its files later on counts as
 the worker's, which is everything else that the process holds at its end.
 """
@@ -37,24 +40,22 @@ WARM_UP, QUICK_WARM_UP = 3_000, 1_000
 MEASURED, QUICK_MEASURED = 2_000, 1_000
 SCAN_USERS = 2_000
 PARTITIONS = 4
-POOL_USERS: int | None = None
-"""Users that may be neighbours, where not all are: `ranking.neighbour_pool_users`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """One population in a store, and how much is measured on it."""
+    """One population in a store, and how much is measured on it; without a pool, neighbours are found among all."""
 
     population: Population
     folder: Path
     warm_up: int
     measured: int
-    pool_users: int | None = POOL_USERS
+    has_pool: bool = True
 
     @property
     def settings(self) -> Settings:
         """A worker's settings over that store."""
-        ranking = {} if self.pool_users is None else {"neighbour_pool_users": self.pool_users}
+        ranking = {} if self.has_pool else {"neighbour_pool_users": 0}
         return Settings.model_validate(
             {
                 "kafka": {"bootstrap_servers": "unused:9092"},
@@ -85,6 +86,8 @@ def main() -> int:
     users = [Population(count, FEWEST_ITEMS) for count in (QUICK_USERS if bench.quick else USERS)]
     items = [Population(FEWEST_USERS, count) for count in (QUICK_ITEMS if bench.quick else ITEMS)]
     by_users, by_items = _axis(bench, "users", users), _axis(bench, "items", items)
+    if not bench.quick:
+        _axis(bench, "users", users[-1:], has_pool=False)
     bench.requirements += [
         Requirement(
             f"{users[-1].users:,} users ÷ {users[-2].users:,}", by_users[-1] / by_users[-2], USERS_RATIO_MAX, True
@@ -96,12 +99,12 @@ def main() -> int:
     return bench.finish()
 
 
-def _axis(bench: Bench, axis: str, populations: list[Population]) -> list[float]:
+def _axis(bench: Bench, axis: str, populations: list[Population], *, has_pool: bool = True) -> list[float]:
     """Report every size of one axis; returns the median microseconds per refresh of each."""
     with TemporaryDirectory(prefix="tastestream-bench-") as name:
         warm_up, measured = bench.repeats(WARM_UP, QUICK_WARM_UP), bench.repeats(MEASURED, QUICK_MEASURED)
         sizes = [
-            Size(population, Path(name, str(number)), warm_up, measured)
+            Size(population, Path(name, str(number)), warm_up, measured, has_pool)
             for number, population in enumerate(populations)
         ]
         disk = [_filled(bench, size) for size in sizes]
@@ -114,12 +117,12 @@ def _axis(bench: Bench, axis: str, populations: list[Population]) -> list[float]
         str(getattr(size.population, axis)): _report(bench, _named(size, axis), size, rows, disk_bytes)
         for size, rows, disk_bytes in zip(sizes, found, disk, strict=True)
     }
-    bench.keep(axis, report)
+    bench.keep(axis if has_pool else f"{axis}_without_pool", report)
     return [spread([one.refresh_us for one in rows]).median for rows in found]
 
 
 def _named(size: Size, axis: str) -> str:
-    return f"{getattr(size.population, axis):,} {axis}"
+    return f"{getattr(size.population, axis):,} {axis}{'' if size.has_pool else ' without a pool'}"
 
 
 def _filled(bench: Bench, size: Size) -> int:

@@ -13,6 +13,7 @@ from consumers import app
 from consumers.handler import Handler
 from consumers.item_ids import INTEGER_IDS
 from consumers.live_report import live_report
+from consumers.pool_upkeep import PoolUpkeep
 from consumers.records import Batch, Record
 from consumers.settings import Settings
 from consumers.store_opening import open_store
@@ -51,6 +52,8 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
         lists = app._list_writer(settings, store, recommender.catalogue, INTEGER_IDS)
         live = live_report(settings, recommender, around.metrics, None)
         states = app._states(settings, store, recommender)
+        # The pool as the store has it; nobody changes sides here.
+        PoolUpkeep(store, states, recommender.known_users)
         handler = app._handler(settings, states, recommender, around, lists, DEAD_LETTER_MAX_BYTES, live)
         recommender.scan_slice(settings.limits.scan_slice_users)
         yield Pipeline(store, handler, recommender)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from consumers.settings import Settings
 from consumers.settings_mapping import ranking_rules
 from consumers.store_opening import open_store
+from recommender.neighbour_pool import NeighbourPool
 from recommender.profile import Floats, History, UserState
 from recommender.rules import RankingRules
-from recommender.store import StateWrite, UserWrite
+from recommender.store import StateWrite, UserWrite, point_id
 from recommender.vector import user_vector
 from schemas.encode import event_message
 from schemas.events import Rated
@@ -73,16 +74,19 @@ class Population:
 
 
 def fill(settings: Settings, population: Population) -> None:
-    """Make the store of the settings, with these users in it.
+    """Make the store of the settings, with these users in it, as many of them in the neighbour pool as there would be.
 
     Raises:
         OSError: the disk has too little room.
     """
     _require_room(settings.edge_folder, population.users)
     store, rules = open_store(settings), ranking_rules(settings)
+    pool = NeighbourPool(settings.ranking.neighbour_pool_users)
+    pool.thinning = pool.wanted(population.users)
     try:
+        store.remember_thinning((pool.thinning, pool.thinning))
         for number, states in enumerate(population.chunks(), 1):
-            store.write(StateWrite({}, [_write(state, rules) for state in states]))
+            store.write(StateWrite({}, [_write(state, rules, pool) for state in states]))
             if number % FLUSH_CHUNKS == 0:
                 store.flush()
     finally:
@@ -112,9 +116,10 @@ def _state(number: int, history: History) -> UserState:
     return UserState(str(number), history, count=count, offsets=offsets, last_source=SOURCE, tag=number + 1)
 
 
-def _write(state: UserState, rules: RankingRules) -> UserWrite:
-    vector = user_vector(state.history, rules.value)
-    return UserWrite(state.user_id or "", state, vector, frozenset(), missing=True)
+def _write(state: UserState, rules: RankingRules, pool: NeighbourPool) -> UserWrite:
+    user_id = state.user_id or ""
+    vector = user_vector(state.history, rules.value) if pool.admits(point_id(user_id)) else None
+    return UserWrite(user_id, state, vector, frozenset(), missing=True)
 
 
 def _event(user: int, item: int, seed: int) -> Message:
