@@ -112,7 +112,7 @@ def _axis(bench: Bench, axis: str, populations: list[Population], *, has_pool: b
         for number in range(bench.repeats(full=3, quick=1)):
             for size, rows in zip(sizes, found, strict=True):
                 bench.say(f"{_named(size, axis)}, repeat {number + 1}")
-                rows.append(apart(measure, size))
+                rows.append(apart(measure, size, number))
     report = {
         str(getattr(size.population, axis)): _report(bench, _named(size, axis), size, rows, disk_bytes)
         for size, rows, disk_bytes in zip(sizes, found, disk, strict=True)
@@ -151,8 +151,8 @@ def _report(bench: Bench, name: str, size: Size, rows: list[Found], disk_bytes: 
     return medians | {"spreads": {key: asdict(value) for key, (value, _) in figures.items()}}
 
 
-def measure(size: Size) -> Found:
-    """Open the store, count its users, warm up, and take batches."""
+def measure(size: Size, repeat: int) -> Found:
+    """Open the store, count its users, warm up, and take batches; every repeat has ratings of its own."""
     RankingKernels().warm_up()
     before = _resident_bytes()
     begun = time.perf_counter()
@@ -163,11 +163,11 @@ def measure(size: Size) -> Found:
             pass
         scan_s = time.perf_counter() - begun
         _know_all_items(service, size.population.items)
-        _take(service, size, size.warm_up, seed=1)
+        _take(service, size, size.warm_up, 2 * repeat)
         reads = _counted_reads(service)
         steps, cpu = step_seconds(service), time.process_time()
         begun = time.perf_counter()
-        lists = _take(service, size, size.measured, seed=2)
+        lists = _take(service, size, size.measured, 2 * repeat + 1)
         seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
         spent = {step: (now - steps[step]) / lists * 1e6 for step, now in step_seconds(service).items()}
         worker_bytes = _resident_bytes() - engine_bytes
@@ -191,7 +191,8 @@ def _know_all_items(service: Pipeline, items: int) -> None:
 
 def _take(service: Pipeline, size: Size, count: int, seed: int) -> int:
     """Ratings of different users in batches; returns how many lists came of them."""
-    rows = records("ratings", size.population.events(count, seed), PARTITIONS)
+    # A topic of its own, because what a store has taken from one before it takes as read.
+    rows = records(f"ratings-{seed}", size.population.events(count, seed), PARTITIONS)
     return sum(len(service.take(batch)) for batch in batches(rows, BATCH_RECORDS))
 
 
