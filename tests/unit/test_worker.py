@@ -560,6 +560,14 @@ def test_stored_users_are_counted_a_slice_per_step() -> None:
     assert [call[0] for call in it.world.calls].count("count") == 2
 
 
+def test_counting_stored_users_waits_for_no_rating() -> None:
+    """Law: a poll is short while more is to be counted; not where the store is away, and not once all is counted."""
+    it = rig(uncounted_slices=2, failures={"count": [None, AWAY]})
+    for _ in range(5):
+        it.worker.step()
+    assert it.world.waits == [None, TURN_S, None, TURN_S, None]
+
+
 def test_a_store_that_cannot_be_counted_now_stops_nothing() -> None:
     """Law: popularity is worth no outage."""
     it = rig(batch(4), failures={"count": [AWAY, AWAY]})
