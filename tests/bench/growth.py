@@ -38,6 +38,7 @@ USERS_RATIO_MAX, ITEMS_RATIO_MAX = 2.0, 1.3
 BATCH_RECORDS = 100
 WARM_UP, QUICK_WARM_UP = 3_000, 1_000
 MEASURED, QUICK_MEASURED = 2_000, 1_000
+HEADLINES = ("refresh_us", "engine_bytes_per_user", "worker_mb")
 SCAN_USERS = 2_000
 PARTITIONS = 4
 
@@ -118,6 +119,9 @@ def _axis(bench: Bench, axis: str, populations: list[Population], *, has_pool: b
         for size, rows, disk_bytes in zip(sizes, found, disk, strict=True)
     }
     bench.keep(axis if has_pool else f"{axis}_without_pool", report)
+    if has_pool:
+        brief = {count: {key: found[key] for key in HEADLINES} for count, found in report.items()}
+        bench.headline("growth", brief if axis == "users" else {axis: brief})
     return [spread([one.refresh_us for one in rows]).median for rows in found]
 
 

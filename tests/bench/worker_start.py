@@ -57,6 +57,7 @@ def _measure(bench: Bench, servers: str, users: int) -> Spread:
             starts.append(_start(place, ratings))
     seconds = spread([one.first_list_s for one in starts])
     bench.figure(f"{users:,} users: first list", f"{users}", seconds, "s")
+    bench.headline("worker_start_s", {str(users): seconds.median})
     second_ms = spread([one.second_list_ms for one in starts])
     bench.figure(f"{users:,} users: next rating, while they are counted", f"{users}_second_list_ms", second_ms, "ms")
     answer_s = spread([one.first_answer_s for one in starts])
