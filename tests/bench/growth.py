@@ -118,7 +118,7 @@ def _axis(bench: Bench, axis: str, populations: list[Population], *, has_pool: b
     bench.keep(axis if has_pool else f"{axis}_without_pool", report)
     if has_pool:
         brief = {count: {key: found[key] for key in HEADLINES} for count, found in report.items()}
-        bench.headline("growth", brief if axis == "users" else {axis: brief})
+        bench.headline("growth" if axis == "users" else f"growth_{axis}", brief)
     return [spread([one.refresh_us for one in rows]).median for rows in found]
 
 
