@@ -23,6 +23,7 @@ from tests.bench.pipeline import Pipeline, pipeline
 
 REPLAYED = frozenset({"update", "query", "query_batch", "flush"})
 STORE_PATIENCE_S = 10.0
+SCAN_USERS = 2_000
 
 
 class Call(NamedTuple):
@@ -88,6 +89,11 @@ class Recorder:
         self.recording = recording
         self._service = service
         self._source = source
+
+    def count_users(self) -> None:
+        """Count all stored users, which a worker does between batches."""
+        while self._service.recommender.scan_slice(SCAN_USERS):
+            pass
 
     def begin(self) -> None:
         """The backlog begins here; what was taken until now made the store."""

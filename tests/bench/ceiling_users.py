@@ -1,0 +1,125 @@
+"""Full speed beside the engine's own, over stores of many users: what is left of the engine as searches grow.
+
+As in `ceiling`, end to end is a worker process between two topics, and the engine alone is Qdrant Edge doing the very
+upserts, queries and flushes that the same backlog asks of it, on requests built beforehand. The store is an invented
+population (`population`), copied for every pass, and every rating of the backlog is another user's, so that none share
+a list. Before what is measured all users are counted, and some ratings warm the caches up.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from consumers.answering.client import ask
+from consumers.demo.audience import Audience
+from consumers.demo.stage import Worker
+from schemas.messages import Message
+from tests.bench.apart import apart
+from tests.bench.frame import Bench, Requirement, spread
+from tests.bench.ground import PATIENCE_S, Deployment, deployment, kafka, step_seconds
+from tests.bench.population import Population, fill
+from tests.bench.recording import Recording, record
+
+FEW_USERS, MANY_USERS = 6_000, 60_000
+ITEMS = 10_000
+RATIO_MIN = {FEW_USERS: 0.6, MANY_USERS: 0.8}
+WARM_UP, MEASURED, QUICK_MEASURED = 2_000, 4_000, 2_000
+LIMITS = {"batch_first_records": 100, "batch_max_records": 100}
+COUNT_PATIENCE_S = 600.0
+
+
+def main() -> int:
+    """Measure both sizes, and compare."""
+    bench = Bench.from_command_line("ceiling_users", "Refreshes per second of service and engine, with many users.")
+    with kafka(bench.say) as servers:
+        for users in (FEW_USERS, MANY_USERS):
+            _measure(bench, servers, Population(users, ITEMS))
+    return bench.finish()
+
+
+def _measure(bench: Bench, servers: str, population: Population) -> None:
+    measured = bench.repeats(MEASURED, QUICK_MEASURED)
+    events = population.events(WARM_UP + measured, seed=1)
+    with TemporaryDirectory(prefix="tastestream-bench-") as name:
+        filled = Path(name, "filled")
+        bench.say(f"a store of {population.users:,} users")
+        with deployment(servers, limits=LIMITS) as place:
+            apart(fill, place.settings, population)
+            shutil.copytree(place.settings.edge_folder, filled)
+            recording = _recorded(place, events)
+        through, alone = [], []
+        for number in range(bench.repeats(full=3, quick=1)):
+            bench.say(f"{population.users:,} users, repeat {number + 1}: the service, then the engine alone")
+            through.append(_through_the_service(servers, filled, events))
+            copy = Path(name, f"alone-{number}")
+            shutil.copytree(filled, copy)
+            alone.append(recording.replay(copy))
+            shutil.rmtree(copy)
+    _report(bench, population.users, measured, through, alone)
+
+
+def _recorded(place: Deployment, events: list[Message]) -> Recording:
+    with record(place.settings) as recorder:
+        recorder.count_users()
+        place.send(events[:WARM_UP])
+        recorder.take(WARM_UP)
+        recorder.begin()
+        place.send(events[WARM_UP:])
+        recorder.take(len(events) - WARM_UP)
+    return recorder.recording
+
+
+def _through_the_service(servers: str, filled: Path, events: list[Message]) -> tuple[float, dict[str, float]]:
+    """Lists per second, and the worker's seconds by step."""
+    with deployment(servers, limits=LIMITS) as place:
+        shutil.copytree(filled, place.settings.edge_folder)
+        with place.reader() as reader, place.worker() as worker:
+            audience = Audience(reader)
+            place.send(events[:WARM_UP])
+            _await_lists(audience, worker, WARM_UP)
+            _await_counted(place, worker)
+            before = step_seconds(worker)
+            place.send(events[WARM_UP:])
+            audience.first_at_s = None
+            _await_lists(audience, worker, len(events))
+            seconds = audience.last_at_s - (audience.first_at_s or 0.0)
+            spent = {step: now - before[step] for step, now in step_seconds(worker).items()}
+    return (len(events) - WARM_UP) / seconds, spent
+
+
+def _await_lists(audience: Audience, worker: Worker, lists: int) -> None:
+    if not audience.until(lambda: audience.lists >= lists, worker.check, PATIENCE_S):
+        raise TimeoutError(f"no list came for {PATIENCE_S:g} s:\n{worker.log_tail()}")
+
+
+def _await_counted(place: Deployment, worker: Worker) -> None:
+    # Requests are answered only once all users are counted.
+    if ask(place.settings, {"user_id": "0"}, "counted", COUNT_PATIENCE_S) is None:
+        raise TimeoutError(f"users were not counted in {COUNT_PATIENCE_S:g} s:\n{worker.log_tail()}")
+
+
+def _report(
+    bench: Bench,
+    users: int,
+    measured: int,
+    through: list[tuple[float, dict[str, float]]],
+    alone: list[dict[str, float]],
+) -> None:
+    of_the_engine = [measured / sum(seconds.values()) for seconds in alone]
+    ratios = spread([per_s / other for (per_s, _), other in zip(through, of_the_engine, strict=True)])
+    bench.figure(f"{users:,} users: service", f"{users}_per_s", spread([per_s for per_s, _ in through]), "refreshes/s")
+    bench.figure(f"{users:,} users: engine alone", f"{users}_engine_per_s", spread(of_the_engine), "refreshes/s")
+    bench.figure(f"{users:,} users: service ÷ engine", f"{users}_ratio", ratios)
+    for step in through[0][1]:
+        each_ms = spread([1000 * spent[step] / measured for _, spent in through])
+        bench.figure(f"{users:,} users: service, {step}", f"{users}_{step}_ms", each_ms, "ms per refresh")
+    for method in sorted(alone[0]):
+        each_ms = spread([1000 * seconds[method] / measured for seconds in alone])
+        bench.figure(f"{users:,} users: engine, {method}", f"{users}_engine_{method}_ms", each_ms, "ms per refresh")
+    bench.headline("ceiling", {str(users): ratios.median})
+    bench.requirements.append(Requirement(f"{users:,} users, service ÷ engine", ratios.median, RATIO_MIN[users]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
