@@ -208,8 +208,9 @@ class Recommender:
         (found,) = self._neighbourhood.nearest([question])
         asking = self._asking(question, tuning=True)
         fetched = self._neighbourhood.fetched([found.neighbours])
-        tier, tally = self._counted(asking, self._voters(question, asking, found, fetched))
-        ranked = self._lister.listed(self.statistics, tier, asking, tally)
+        voters = self._voters(question, asking, found, fetched)
+        tier, tally = self._counted(asking, voters)
+        ranked = self._marked(self._lister.listed(self.statistics, tier, asking, tally), found, voters)
         dense = self.index.dense(np.array([item], np.uint32))
         return ranked, predict_any(self.statistics, self._rules, asking.baseline, tally, dense)
 
