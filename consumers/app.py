@@ -14,6 +14,7 @@ from consumers.catalogue_reading import read_catalogue
 from consumers.catalogue_table import CatalogueTable, TableOptions
 from consumers.cluster import Cluster, Topic, check_topics
 from consumers.dead_letter_limits import DeadLetterLimits
+from consumers.filter_notice import FilterNotice
 from consumers.handler import Beside, Door, Handler
 from consumers.health import Health, HealthServer
 from consumers.item_ids import ItemIds
@@ -124,7 +125,8 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         stack.callback(around.watchdog.stop)
         check_tenure = tenure.check_now_and_then
         pool = PoolUpkeep(store, states, recommender.known_users)
-        parts = Parts(source, sink, store, handler, recommender, check_tenure, table, desk, live, pool, shadow)
+        notice = FilterNotice(ranking_rules(settings).filters, recommender).look
+        parts = Parts(source, sink, store, handler, recommender, check_tenure, table, desk, live, pool, shadow, notice)
         yield Worker(parts, _worker_limits(settings), around)
 
 

@@ -1,6 +1,7 @@
 """The list for users nobody knows, published now and then under the reserved key `_popular`.
 
-- It is what a user without any history gets: asked for as a question, so that asking changes no other list.
+- It is what a user without any history gets, standing filters and all: asked for as a question, so that asking changes
+  no other list.
 - It travels in a batch's own transaction, and only in one that commits an offset of partition 0 of the first input
   topic. So whoever publishes it owns that partition, and Kafka refuses everybody else's.
 - Its version is the time in epoch ms, raised above the one before. A worker that was just given the partition waits for
@@ -12,9 +13,9 @@ from collections.abc import Callable
 
 from consumers.lists import ListWriter
 from consumers.records import Batch, Record
-from recommender.profile import EMPTY_HISTORY
-from recommender.question import Question
+from recommender.profile import NEW_USER
 from recommender.recommender import Recommender
+from schemas.identity import POPULAR_USER_ID
 from schemas.messages import Message
 
 
@@ -45,7 +46,7 @@ class PopularList:
             return []
         self._version = max(now_ms, self._version + 1)
         self._is_sent = True
-        (ranked,) = self._recommender.answer([Question(EMPTY_HISTORY)])
+        (ranked,) = self._recommender.answer([self._recommender.question_of(POPULAR_USER_ID, NEW_USER)])
         return [self._lists.popular(record, ranked, self._version, now_ms)]
 
     def committed(self) -> None:

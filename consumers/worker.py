@@ -71,6 +71,8 @@ class Parts:
     """Who keeps the neighbour pool at its size, between batches."""
     shadow: Recommender | None = None
     """A second ranking, which counts stored users for itself."""
+    counted: Callable[[], None] = lambda: None
+    """Called at every step at which all stored users are counted."""
 
 
 class Worker:
@@ -261,6 +263,7 @@ class Worker:
                 self._counted_at, self._is_counting = time.monotonic(), not self._is_counted
                 return
             self._is_counted = True
+            self._parts.counted()
             if self._parts.pool is not None and self._parts.pool.step(users_max):
                 return
             if not self._parts.store.exclusive and self._is_count_old():
