@@ -37,6 +37,7 @@ MetricName = Literal[
     "tastestream_live_vector_size",
     "tastestream_live_paired_z",
     "tastestream_live_shadow_hit_rate",
+    "tastestream_live_shadow_judged_ratings",
 ]
 VerifyMetricName = Literal[
     "tastestream_verify_users",

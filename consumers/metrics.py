@@ -202,6 +202,9 @@ class LiveGauges:
             "preset",
             "audience",
         )
+        self._shadow_judged = gauge(
+            "tastestream_live_shadow_judged_ratings", "Ratings that met a list of the shadow", "preset", "audience"
+        )
 
     def show(self, found: LiveMetrics) -> None:
         """Serve the figures of a record."""
@@ -218,10 +221,11 @@ class LiveGauges:
             gauge.set(_number(found[name]))
 
     def show_paired(self, found: LiveMetrics) -> None:
-        """Serve what a shadow's record says of it beside the published lists."""
-        self._paired_z.labels(found["preset"], found["against"]).set(_number(found["paired_z"]))
+        """Serve what a shadow's record says of it, alone and beside the published lists."""
         for audience, hits in _audiences(found).items():
             self._shadow_hit_rate.labels(found["preset"], audience).set(_number(hits["hr10"]))
+            self._shadow_judged.labels(found["preset"], audience).set(hits["n"])
+        self._paired_z.labels(found["preset"], found["against"]).set(_number(found["paired_z"]))
 
 
 class VerifyMetrics:

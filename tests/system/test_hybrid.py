@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from deployment import Deployment
+from qdrant_process import QdrantProcess
 from request_client import RequestClient
 from score_readings import exact, readings
 
@@ -50,9 +51,21 @@ def published(deployment: Deployment, user_id: str) -> list[ListItem]:
     return value["items"]
 
 
-def test_users_with_the_same_genres_become_neighbours(broker: str, topic_prefix: str, tmp_path: Path) -> None:
+@pytest.fixture(params=["edge", "server"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The settings of a store of each kind."""
+    if request.param == "edge":
+        yield {}
+        return
+    with QdrantProcess(tmp_path / "qdrant") as qdrant:
+        yield {"qdrant__store": "server", "qdrant__url": qdrant.url}
+
+
+def test_users_with_the_same_genres_become_neighbours(
+    broker: str, topic_prefix: str, tmp_path: Path, store: dict[str, str]
+) -> None:
     """No rated item in common: the hybrid finds who likes the same kind, says so, and its reasons add up."""
-    with with_films(Deployment(broker, topic_prefix, tmp_path, **HYBRID)) as deployment:
+    with with_films(Deployment(broker, topic_prefix, tmp_path, **HYBRID, **store)) as deployment:
         deployment.produce(tastes())
         worker = deployment.worker().start()
         deployment.await_lag(0, worker)
@@ -90,9 +103,11 @@ def test_without_it_nothing_is_said_of_ways_and_wishes_are_refused(
         assert worker.stop() == 0
 
 
-def test_factors_of_the_topic_make_neighbours(broker: str, topic_prefix: str, tmp_path: Path) -> None:
+def test_factors_of_the_topic_make_neighbours(
+    broker: str, topic_prefix: str, tmp_path: Path, store: dict[str, str]
+) -> None:
     """Trained from the topic, then used alone: an existing store grows the vector, and users are found by it."""
-    with Deployment(broker, topic_prefix, tmp_path) as deployment:
+    with Deployment(broker, topic_prefix, tmp_path, **store) as deployment:
         deployment.make_topics()
         # Who rated both kinds of one taste ties them together in the factors.
         deployment.produce([*rated("bridge", NOIR), *rated("fan", COMEDY), *rated("other", COMEDY[2:])])
