@@ -126,8 +126,9 @@ class LiveReport:
         if self._is_due:
             self._published_s = self._monotonic_s()
             self._is_news = self._is_due = False
-        if self._shadow is not None:
-            self._shadow.rank()
+        # What went out with the batch had not its shadow's lists yet.
+        if self._shadow is not None and self._shadow.rank():
+            self._is_news = True
 
     def forget_lists(self) -> None:
         """Other workers may have made newer lists, and may have forgotten users."""

@@ -58,11 +58,15 @@ class Shadow:
         """Count what a user rated, by the list that is held."""
         self._live.judge(first)
 
-    def rank(self) -> None:
-        """Make the lists that are due. Where the store is away they are not made, and no older ones are judged."""
+    def rank(self) -> bool:
+        """Make the lists that are due. Where the store is away they are not made, and no older ones are judged.
+
+        Returns:
+            Whether the figures are others than before.
+        """
         users, self.due = self.due, ()
         if not users:
-            return
+            return False
         try:
             with self._metrics.timed("shadow"):
                 lists = self.recommender.recommend(users)
@@ -70,11 +74,12 @@ class Shadow:
             for user_id, _ in users:
                 self._live.forget(point_id(user_id))
             log.warning("lists of the shadow were not made", users=len(users), error=str(error))
-            return
+            return True
         latest = self._metrics.latest
         timings = Timings(latest["shadow_search"], sum(latest[step] for step in _STEPS_BEFORE))
         for (user_id, _), found in zip(users, lists, strict=True):
             self._live.show(MadeList(point_id(user_id), found.item, found.predicted_rating), timings)
+        return True
 
     def record(self, published: LiveEvaluation, now_ms: int) -> LiveMetrics:
         """The figures as of now, beside those of the published lists, as the wire has them; serves them, too."""

@@ -221,6 +221,18 @@ def test_a_shadow_says_whom_it_is_compared_with(rigs: Rigs) -> None:
     assert f'tastestream_live_shadow_hit_rate{{audience="all",preset="tutorial"}} {shadow["all"]["hr10"]}' in served
 
 
+def test_figures_of_the_last_lists_are_published_in_a_silence(rigs: Rigs) -> None:
+    """Law: a batch takes figures along before its shadow's lists are made; they follow once, and then there is rest."""
+    rig = rigs.make(configured("tutorial"))
+    rig.run(records()[:BATCH])
+    published = decode_metrics(rig.messages[-1].value or b"")
+    last = decode_metrics(rig.report.due(NOW_MS)[-1].value or b"")
+    rig.report.committed()
+    assert published["preset"] == last["preset"] == "tutorial"
+    assert published["lists"] < last["lists"] == len(rig.shown)
+    assert rig.report.due(NOW_MS) == []
+
+
 def test_without_a_shadow_nothing_is_there(rigs: Rigs) -> None:
     """Law: no further vector is declared or written, and no metric of it has a sample."""
     rig = rigs.make(configured())
