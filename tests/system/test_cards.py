@@ -45,7 +45,9 @@ main()
 @pytest.fixture
 def deployment(broker: str, topic_prefix: str, tmp_path: Path) -> Iterator[Deployment]:
     """One that has published ann's list, with reasons for two items, and whose worker has ended."""
-    with Deployment(broker, topic_prefix, tmp_path, ranking__explain_items="2") as made:
+    # One partition, so that her list comes after everybody's ratings.
+    own = {"ranking__explain_items": "2", "topics__partitions": "1"}
+    with Deployment(broker, topic_prefix, tmp_path, **own) as made:
         made.make_topics()
         with item_producer(made.settings) as producer:
             for item in ITEMS:

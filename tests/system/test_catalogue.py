@@ -49,6 +49,7 @@ def put(deployment: Deployment, *items: Item, removed: tuple[int, ...] = ()) -> 
 
 def refreshed(deployment: Deployment, worker: WorkerProcess, rating: float) -> RecommendationList:
     """The list that answers to one more rating of a user who knows neither FIRST nor SECOND."""
+    deployment.await_lag(0, worker)
     deployment.produce([Rated(user_id="ann", item_id=1, rating=rating)])
     deployment.await_lag(0, worker)
     lists = [m for m in committed_records(deployment, deployment.settings.recommendations_topic) if m.key() == b"ann"]

@@ -39,7 +39,9 @@ def first_items(deployment: Deployment, worker: WorkerProcess) -> list[int]:
 
 def test_a_list_varies_as_much_as_the_setting_says(broker: str, topic_prefix: str, tmp_path: Path) -> None:
     """Without diversity the first places are all of one kind, with it hardly any; the best item stays the first."""
-    with Deployment(broker, topic_prefix, tmp_path, ranking__position_floor="1") as deployment:
+    # One partition, so that the user's list comes after the neighbour's ratings.
+    own = {"ranking__position_floor": "1", "topics__partitions": "1"}
+    with Deployment(broker, topic_prefix, tmp_path, **own) as deployment:
         deployment.make_topics()
         with item_producer(deployment.settings) as producer:
             for item_id in (*WARS, *OTHERS):

@@ -146,8 +146,10 @@ def test_titles_come_with_string_ids(shop: Shop) -> None:
         producer.put(Item(item_id=FIRST, title="The first", genres=["Shoes"]))
         producer.put(Item(item_id="never-rated", title="Another"))
         producer.remove(SECOND)
-    shop.send(*taste(range(USERS)), Rated(user_id="ann", item_id="SKU-common", rating=4.5))
+    shop.send(*taste(range(USERS)))
     worker = deployment.worker(catalogue__fallback_title="No {item_id}").start()
+    deployment.await_lag(0, worker)
+    shop.send(Rated(user_id="ann", item_id="SKU-common", rating=4.5))
     deployment.await_lag(0, worker)
     assert worker.metric("tastestream_catalogue_items", state="known") == 2
     assert worker.metric("tastestream_catalogue_refused_total") == 0
