@@ -8,8 +8,8 @@ up. Every item of a size is known to the worker, by its number and by a title, a
 Neighbours are found as by default, which is among a sample where there are many users (the neighbour pool); the full
 run measures the most users without one, too.
 
-The engine's memory is what the process holds more once the store is open; what it reads of its files later on counts as
-the worker's, which is everything else that the process holds at its end.
+The engine's memory is what the process holds more once the store is open. The worker's is what else the process holds
+of its own at its end; pages of files, which the system takes back when it needs them, are told apart.
 """
 
 import sys
@@ -68,6 +68,13 @@ class Size:
         )
 
 
+class Held(NamedTuple):
+    """Bytes of memory that a process holds: its own, and of files."""
+
+    own: int
+    files: int
+
+
 class Found(NamedTuple):
     """One measurement: microseconds per list and by step, neighbours read from the store per list, and memory."""
 
@@ -77,6 +84,7 @@ class Found(NamedTuple):
     neighbours_read: float
     engine_bytes: int
     worker_bytes: int
+    file_bytes: int
     open_s: float
     scan_s: float
 
@@ -141,6 +149,7 @@ def _report(bench: Bench, name: str, size: Size, rows: list[Found], disk_bytes: 
         "engine_bytes_per_user": (spread([one.engine_bytes / users for one in rows]), "bytes resident"),
         "disk_bytes_per_user": (spread([disk_bytes / users]), "bytes on disk"),
         "worker_mb": (spread([one.worker_bytes / 1e6 for one in rows]), "MB"),
+        "file_mb": (spread([one.file_bytes / 1e6 for one in rows]), "MB of files in memory"),
         "open_s": (spread([one.open_s for one in rows]), "s"),
         "scan_s": (spread([one.scan_s for one in rows]), "s"),
     }
@@ -155,10 +164,10 @@ def _report(bench: Bench, name: str, size: Size, rows: list[Found], disk_bytes: 
 def measure(size: Size, repeat: int) -> Found:
     """Open the store, count its users, warm up, and take batches; every repeat has ratings of its own."""
     RankingKernels().warm_up()
-    before = _resident_bytes()
+    before = _held()
     begun = time.perf_counter()
     with pipeline(size.settings) as service:
-        open_s, engine_bytes = time.perf_counter() - begun, _resident_bytes() - before
+        open_s, opened = time.perf_counter() - begun, _held()
         begun = time.perf_counter()
         while service.recommender.scan_slice(SCAN_USERS):
             pass
@@ -171,14 +180,15 @@ def measure(size: Size, repeat: int) -> Found:
         lists = _take(service, size, size.measured, 2 * repeat + 1)
         seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
         spent = {step: (now - steps[step]) / lists * 1e6 for step, now in step_seconds(service).items()}
-        worker_bytes = _resident_bytes() - engine_bytes
+        end = _held()
     return Found(
         seconds / lists * 1e6,
         cpu / lists * 1e6,
         spent,
         reads["histories"] / lists,
-        engine_bytes,
-        worker_bytes,
+        opened.own + opened.files - before.own - before.files,
+        end.own - (opened.own - before.own),
+        end.files,
         open_s,
         scan_s,
     )
@@ -210,8 +220,11 @@ def _counted_reads(service: Pipeline) -> dict[str, int]:
     return counts
 
 
-def _resident_bytes() -> int:
-    return int(psutil.Process().memory_info().rss)
+def _held() -> Held:
+    memory = psutil.Process().memory_info()
+    # Only Linux tells them apart.
+    files = int(getattr(memory, "shared", 0))
+    return Held(int(memory.rss) - files, files)
 
 
 if __name__ == "__main__":
