@@ -66,16 +66,19 @@ class TrendTuner:
     def __init__(self) -> None:
         self._earned = np.zeros((len(_BUCKET_MIN_RATINGS) + 1, len(MIXES)))
         self._shortlists: BoundedCache[int, Dense] = BoundedCache(SHORTLISTS_MAX_BYTES)
+        self._choices: dict[tuple[int, bool], Mix] = {}
         self._fade = 0.5 ** (1 / HALF_LIFE_EVENTS)
 
     def choice(self, num_ratings: int, span_days: float) -> Mix:
         """The setting to use for a user with so many ratings, on a stream that spans so many days."""
-        bucket = _bucket(num_ratings)
-        allowed = _ALLOWED[span_days >= LONG_STREAM_DAYS]
-        if bucket:
-            allowed = allowed & _PERSONAL
-        earned = np.where(allowed, self._earned[bucket], -1.0)
-        return MIXES[int(np.argmax(earned))]
+        asked = _bucket(num_ratings), span_days >= LONG_STREAM_DAYS
+        if (chosen := self._choices.get(asked)) is None:
+            chosen = self._choices[asked] = self._best(*asked)
+        return chosen
+
+    def _best(self, bucket: int, is_long: bool) -> Mix:  # a key of `_choices`
+        allowed = _ALLOWED[is_long] & _PERSONAL if bucket else _ALLOWED[is_long]
+        return MIXES[int(np.argmax(np.where(allowed, self._earned[bucket], -1.0)))]
 
     def remember(self, identity: int, found: Dense) -> None:
         """Keep a user's shortlists until the next ones."""
@@ -86,6 +89,7 @@ class TrendTuner:
         kept = self._shortlists.get(identity)
         if kept is None:
             return
+        self._choices.clear()
         earned = self._earned[_bucket(num_ratings)]
         for item in items.tolist():
             earned *= self._fade

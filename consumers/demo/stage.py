@@ -26,6 +26,8 @@ from producers.broker_process import bound_to_parent
 
 BOOTSTRAP_VARIABLE = "KAFKA_BOOTSTRAP_SERVERS"
 LIST_LENGTH = 10
+BATCH_MAX_RECORDS = 200
+"""Years in a minute are no stream: in larger batches there would be too few lists for the trend to be tuned by."""
 HISTORY_MAX_ENTRIES = 10_000
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_INTERVAL_MS = 1_000
@@ -159,7 +161,7 @@ def _settings(servers: str, namespace: str | None, place: Path) -> Settings:
         "catalogue": {"fallback_title": "Movie {item_id}"},
         "ranking": {"list_length": LIST_LENGTH},
         # Three users of the data set have rated more than the default keeps, and here all is compared with all.
-        "limits": {"history_max_entries": HISTORY_MAX_ENTRIES},
+        "limits": {"history_max_entries": HISTORY_MAX_ENTRIES, "batch_max_records": BATCH_MAX_RECORDS},
         "http": {"port": _free_port()},
         "log": {"format": "json"},
     }
