@@ -122,11 +122,15 @@ class Probe:
         return True
 
 
+def rating_users() -> list[int]:
+    """The demonstration's users."""
+    return sorted(set(bundled_dataset().ratings.user.tolist()))
+
+
 def new_ratings() -> Iterator[Rated]:
     """Endless ratings of the demonstration's users, who take turns, so that events of one user seldom share a list."""
-    table = bundled_dataset().ratings
     chance = random.Random(SEED)  # noqa: S311  # repeatable, no secret
-    users, items = sorted(set(table.user.tolist())), table.item.tolist()
+    users, items = rating_users(), bundled_dataset().ratings.item.tolist()
     chance.shuffle(users)
     run = secrets.token_hex(4)
     for number, user in enumerate(itertools.cycle(users)):

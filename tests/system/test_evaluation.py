@@ -39,6 +39,8 @@ TECHNIQUES = {
     "idf": {"ranking__idf": "true"},
     "pruning": {"ranking__prune_below": "1.5"},
     "averages": {"ranking__duplicates": "mean"},
+    "decay": {"ranking__decay_per_year": "0.5"},
+    "z-scores": {"ranking__centre": "global", "ranking__global_mean": "3.5", "ranking__global_deviation": "1"},
     "genre popularity": {"ranking__cold_popularity": "0.3"},
     "content": {"ranking__content_weight": "0.3"},
     "diversity": {"ranking__diversity": "0.5"},

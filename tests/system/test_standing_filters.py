@@ -16,8 +16,9 @@ from schemas.items import Item
 from schemas.recommendations import RecommendationList
 
 COMMON = (1, 2, 3)
-YOUNG, OLD, RARE = 101, 102, 103
+YOUNG, OLD, RARE, PAST = 101, 102, 103, 104
 """Items that only one kind of neighbour rated."""
+YEAR_2010_MS = 1_262_304_000_000
 NOTICE = "a standing filter asks for what is not there"
 
 
@@ -104,6 +105,32 @@ def test_only_items_that_pass_are_shown(deployment: Deployment) -> None:
     assert {item["item_id"] for item in found["items"]} == {OLD, RARE}
     assert found["widened"] == "without conditions"
     assert {item["item_id"] for item in list_of(deployment, "_popular")["items"]} == {OLD, RARE}
+
+
+def test_what_is_long_past_neither_votes_nor_is_shown(deployment: Deployment) -> None:
+    """Without filters those who rated years ago vote; active lately: they do not; popular now: nor is theirs shown."""
+    past = [event for n in range(3) for event in rated(f"past {n}", *COMMON, PAST)]
+    deployment.produce(event.model_copy(update={"rated_at": YEAR_2010_MS}) for event in past)
+    found: dict[str, RecommendationList] = {}
+    for name, own in {
+        "anything": {},
+        "active": {"filters__active_within_days": "30"},
+        "popular": {"filters__popular_within_days": "30"},
+    }.items():
+        worker = deployment.worker(**own, ranking__neighbours="20").start()
+        deployment.await_lag(0, worker)
+        deployment.produce(rated(name, *COMMON[:2]))
+        deployment.await_lag(0, worker)
+        assert worker.stop() == 0
+        found[name] = list_of(deployment, name)
+    assert {name: PAST in voted(value) for name, value in found.items()} == {
+        "anything": True,
+        "active": False,
+        "popular": False,
+    }
+    shown = {name: {item["item_id"] for item in value["items"]} for name, value in found.items()}
+    assert PAST not in shown["popular"]
+    assert YOUNG in shown["popular"] & voted(found["active"])
 
 
 def test_a_filter_for_what_nobody_has_is_told(deployment: Deployment) -> None:
