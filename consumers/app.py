@@ -28,7 +28,7 @@ from consumers.offsets import Patience
 from consumers.permissions import check_permissions
 from consumers.pool_upkeep import PoolUpkeep
 from consumers.popular_list import PopularList
-from consumers.process import leave, on_stop_signal, spare_the_collector
+from consumers.process import leave_on_stop_signal, on_stop_signal, spare_the_collector
 from consumers.ranking_kernels import RankingKernels
 from consumers.settings import Settings
 from consumers.settings_mapping import (
@@ -202,7 +202,7 @@ def _message_sizes(topics: Mapping[str, Topic]) -> dict[str, int]:
 
 def run(settings: Settings, accepted_gaps: AcceptedGaps) -> None:
     """Run a worker until SIGTERM or SIGINT; while it starts, either lets go of what is open and ends the process."""
-    on_stop_signal(leave)
+    asked = leave_on_stop_signal()
     with service(settings, accepted_gaps) as worker:
 
         def stop() -> None:
@@ -210,6 +210,8 @@ def run(settings: Settings, accepted_gaps: AcceptedGaps) -> None:
             Watchdog(settings.limits.shutdown_timeout_s, "limits.shutdown_timeout_s").start()
 
         on_stop_signal(stop)
+        if asked.is_set():
+            stop()
         spare_the_collector()
         worker.run()
 

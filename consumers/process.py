@@ -3,6 +3,7 @@
 import gc
 import signal
 from collections.abc import Callable
+from threading import Event
 from types import FrameType
 
 from consumers.exit_codes import ExitCode
@@ -20,13 +21,20 @@ def on_stop_signal(act: Callable[[], None]) -> None:
         signal.signal(number, handler)
 
 
-def leave() -> None:
-    """End the process in good order, letting go of what is open.
+def leave_on_stop_signal() -> Event:
+    """End the process in good order on SIGTERM and SIGINT, letting go of what is open, until others act on them.
 
-    Raises:
-        SystemExit: always.
+    Returns:
+        Whether one came: raised inside a callback of a client's, the end is printed and lost.
     """
-    raise SystemExit(ExitCode.OK)
+    asked = Event()
+
+    def leave() -> None:
+        asked.set()
+        raise SystemExit(ExitCode.OK)
+
+    on_stop_signal(leave)
+    return asked
 
 
 def spare_the_collector() -> None:
