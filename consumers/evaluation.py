@@ -1,7 +1,7 @@
 """Prequential evaluation of presets and baselines on the ratings of a data set, in the order of a replay."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -153,8 +153,8 @@ def run_evaluation(plan: EvaluationPlan, on_batch: Callable[[int, int], None]) -
     items = _dimensions(ratings.item)
     catalogue = _catalogue(plan.dataset, ratings, items)
     kinds = {item: frozenset(known.genres) for item, known in catalogue.items.items() if known.genres}
-    begun = time.monotonic()
-    with _system(plan, len(ratings), catalogue) as system:
+    profiles, begun = plan.profiles(), time.monotonic()
+    with _system(plan, len(ratings), catalogue, profiles) as system:
         events = _events(ratings, items, plan)
         report = evaluate(system, events, lambda at: on_batch(at.events, len(ratings)), kinds, plan.batch_events)
     return Evaluation(
@@ -162,7 +162,7 @@ def run_evaluation(plan: EvaluationPlan, on_batch: Callable[[int, int], None]) -
         system=plan.system,
         batch_events=plan.batch_events,
         users=len(set(ratings.user.tolist())),
-        profiles=len(plan.profiles()),
+        profiles=len(profiles),
         items=len(np.unique(items)),
         moments=moments_of(ratings),
         report=report,
@@ -171,12 +171,14 @@ def run_evaluation(plan: EvaluationPlan, on_batch: Callable[[int, int], None]) -
 
 
 @contextmanager
-def _system(plan: EvaluationPlan, events: int, catalogue: Catalogue) -> Iterator[System]:
+def _system(
+    plan: EvaluationPlan, events: int, catalogue: Catalogue, profiles: Sequence[ProfileChanged]
+) -> Iterator[System]:
     if plan.system in BASELINES:
         yield BASELINES[plan.system](events)
         return
     settings, rules = plan.own_settings(), plan.rules()
-    introduced = {one.user_id: one.attributes for one in plan.profiles()}
+    introduced = {one.user_id: one.attributes for one in profiles}
 
     @contextmanager
     def opened(factors: Factors | None) -> Iterator[ServiceSystem]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from consumers.factor_training import trained_factors
-from recommender.baselines import RECENT_EVENTS, RECENT_HALF_LIFE, RETRAININGS, SeenItems
+from recommender.baselines import RECENT_EVENTS, RECENT_HALF_LIFE, SeenItems, retrained_every
 from recommender.evaluation import Assessment, RatedEvent
 from recommender.factors import Factors
 from recommender.profile import History
@@ -22,7 +22,7 @@ class PureSvd:
     """
 
     def __init__(self, events: int) -> None:
-        self._every = max(1, events // (RETRAININGS + 1))
+        self._every = retrained_every(events)
         self._learnt = 0
         self._seen = SeenItems()
         self._stars: defaultdict[str, dict[int, float]] = defaultdict(dict)

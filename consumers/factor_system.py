@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from consumers.factor_training import trained_factors
 from consumers.service_system import ServiceSystem
-from recommender.baselines import RETRAININGS
+from recommender.baselines import retrained_every
 from recommender.evaluation import Assessment, RatedEvent
 from recommender.factors import Factors
 from recommender.vector import ValueRule
@@ -28,7 +28,7 @@ def factor_system(open_system: OpenSystem, rule: ValueRule, events: int) -> Iter
     Raises:
         StoreError: the store cannot be made.
     """
-    system = FactorSystem(open_system, rule, max(1, events // (RETRAININGS + 1)))
+    system = FactorSystem(open_system, rule, retrained_every(events))
     try:
         yield system
     finally:

@@ -32,7 +32,7 @@ class FilterNotice:
         """Look if it is time; call it at any step once the stored users are counted."""
         now_s = self._monotonic_s()
         is_early = self._looked_s is not None and now_s - self._looked_s < LOOK_EVERY_S
-        if is_early or not self._recommender.statistics.users.known:
+        if is_early or not self._recommender.known_users():
             return
         self._looked_s = now_s
         for why in self._unknown():

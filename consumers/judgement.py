@@ -9,12 +9,12 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from consumers.stores.stored_points import StoredPoint
 from consumers.verification import Difference, Shown, compare_states, exact, point_differences, point_state
-from recommender.neighbour_pool import bound
+from recommender.neighbour_pool import NeighbourPool
 from recommender.profile import NEW_USER, Forget, HistoryLimits, Rate, Retract, SetAttributes, Update, UserState, fold
 from recommender.vector import ValueRule
 
@@ -33,11 +33,8 @@ class Making:
 
     limits: HistoryLimits
     value: ValueRule
-    thinning: int = 0
-
-    def carries(self, identity: int) -> bool:
-        """Whether the point must have a vector: it is in the neighbour pool of this thinning."""
-        return identity < bound(self.thinning)
+    carriers: NeighbourPool = field(default_factory=NeighbourPool)
+    """Who must have a vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +79,7 @@ def judge(point: StoredPoint | None, events: Sequence[Update], bounds: Bounds, m
     expected = fold(NEW_USER, applied, making.limits)
     is_provable = _is_provable(state, expected, applied, bounds)
     differences = tuple(_unexplained(expected, state, applied) if is_provable else _out_of_count(expected, state))
-    differences += tuple(point_differences(point, state, making.value, carries=making.carries(point.id)))
+    differences += tuple(point_differences(point, state, making.value, carries=making.carriers.admits(point.id)))
     if differences and not applied and is_provable:
         return Judgement("unknown", None, differences)
     if differences:

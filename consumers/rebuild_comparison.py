@@ -25,7 +25,6 @@ from consumers.state_check import Selection, StateCheck
 from consumers.stores.stored_points import PointStore, StoredPoint
 from consumers.topic_states import TopicEvents
 from consumers.verification import Difference, compare_states, point_differences, point_state
-from recommender.neighbour_pool import bound
 from recommender.profile import EMPTY_HISTORY, NO_ITEMS, UserState
 from recommender.store import Store, StoreSettings
 from recommender.vector import ValueRule
@@ -100,7 +99,7 @@ def compare_with_topics(
     check = StateCheck(
         rebuilt,
         _EventsApplied(settings, items, reached=reached.applied),
-        Making(history_limits(settings), ranking_rules(settings).value, rebuilt.settings.thinning[0]),
+        Making(history_limits(settings), ranking_rules(settings).value, rebuilt.settings.carriers),
     )
     found = check.run(Selection(users_max=TOPIC_CHECK_USERS_MAX), report)
     comparison = Comparison("topics", users=found.users, compared=found.users - found.not_provable)
@@ -115,7 +114,7 @@ def compare_with_serving(
 ) -> Comparison:
     """Compare every user of two stores whose records are valid by the same rules."""
     found = Comparison("serving store")
-    everybody_below = bound(rebuilt.settings.thinning[0])
+    carriers = rebuilt.settings.carriers
     for identity, theirs, point in _joined(_states(serving), _points(rebuilt)):
         found.users += 1
         report(found.users, None)
@@ -123,7 +122,7 @@ def compare_with_serving(
         if isinstance(state, Difference):
             found.mismatch(identity, None, [state])
         elif point is not None and (
-            differences := point_differences(point, state, rule, carries=identity < everybody_below)
+            differences := point_differences(point, state, rule, carries=carriers.admits(identity))
         ):
             found.mismatch(identity, state.user_id, differences)
         else:

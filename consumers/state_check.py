@@ -184,7 +184,9 @@ class _FirstLook:
         state = point_state(point)
         if isinstance(state, Difference):
             return _Account(None, b"", 0, {}, is_consistent=False)
-        is_consistent = not point_differences(point, state, self.making.value, carries=self.making.carries(point.id))
+        is_consistent = not point_differences(
+            point, state, self.making.value, carries=self.making.carriers.admits(point.id)
+        )
         offsets = dict(state.offsets) if self.events.has_offsets else {}
         return _Account(state.user_id, self._digest(state), state.count, offsets, is_consistent)
 

@@ -20,6 +20,11 @@ RECENT_EVENTS, RECENT_HALF_LIFE = 64, 10.0
 KNN_NEIGHBOURS, KNN_DAMPING = 50, 10.0
 
 
+def retrained_every(events: int) -> int:
+    """After how many ratings each a model is made anew, of so many in all."""
+    return max(1, events // (RETRAININGS + 1))
+
+
 class SeenItems:
     """Items in the order in which each user rated them, each once."""
 
@@ -101,7 +106,7 @@ class ItemKnn:
     """
 
     def __init__(self, events: int) -> None:
-        self._every = max(1, events // (RETRAININGS + 1))
+        self._every = retrained_every(events)
         self._learnt = 0
         self._seen = SeenItems()
         self._near: Dense = np.empty((0, 0), np.int32)

@@ -78,15 +78,11 @@ def _best(scores: Any, support: Any, items: Any, chosen: Any) -> int:
 
 def _without(items: Any, others: Any, marks: Any, found: Any) -> int:
     """Put into `found` those of the items that are none of the others; returns how many there are."""
-    first, second, third = others
     for item in items:
         marks[item] = True
-    for item in first:
-        marks[item] = False
-    for item in second:
-        marks[item] = False
-    for item in third:
-        marks[item] = False
+    for some in others:
+        for item in some:
+            marks[item] = False
     kept = 0
     for item in items:
         if marks[item]:
@@ -115,7 +111,7 @@ def _compiled(function: Callable[..., Any], signature: str) -> Callable[..., Any
 
 _DENSE, _FLOATS, _INTEGERS, _ITEMS = "int32[::1]", "float64[::1]", "int64[::1]", "uint32[::1]"
 _TABLE, _MARKS = "float64[:,::1]", "boolean[::1]"
-_OTHERS = f"Tuple(({_DENSE}, {_DENSE}, {_DENSE}))"
+_OTHERS = f"UniTuple({_DENSE}, 3)"
 _ENTRIES, _PLACES = f"Tuple(({_DENSE}, {_FLOATS}))", f"Tuple(({_INTEGERS}, {_INTEGERS}))"
 _SCRATCH = f"Tuple(({_TABLE}, {_DENSE}))"
 _ARGUMENTS = (_ENTRIES, _PLACES, _FLOATS, _DENSE, _FLOATS, _FLOATS, _SCRATCH)

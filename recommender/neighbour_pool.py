@@ -30,7 +30,7 @@ class NeighbourPool:
 
     def admits(self, identity: int) -> bool:
         """Whether the user of this point may be found."""
-        return not self.thinning or identity < bound(self.thinning)
+        return identity < bound(self.thinning)
 
     def wanted(self, users: int) -> int:
         """The thinning for so many users: what there is now, unless it lets in too many, or far too few."""

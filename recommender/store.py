@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from recommender.filters import UserFilter
-from recommender.neighbour_pool import POINT_ID_BITS
+from recommender.neighbour_pool import POINT_ID_BITS, NeighbourPool
 from recommender.profile import History, UserState
 from recommender.vector import SparseVector, Vector, VectorSpec
 
@@ -94,6 +94,11 @@ class StoreSettings:
     def __post_init__(self) -> None:
         if self.value_rule in self.further or "" in self.further:
             raise ValueError("a further vector needs a name of its own")
+
+    @property
+    def carriers(self) -> NeighbourPool:
+        """Who must have a vector, whoever else has one."""
+        return NeighbourPool(thinning=self.thinning[0])
 
     def refuse_others(self, stored: "StoreSettings", place: str) -> None:
         """Check settings found in a store against these.

@@ -39,8 +39,8 @@ class _Verification:
         ids = frozenset(map(point_id, self.users)) if self.users else None
         with _store(self.settings) as (store, items), _progress(self.json) as progress:
             events = self._events(items)
-            rule, thinning = ranking_rules(self.settings).value, store.settings.thinning[0]
-            making = Making(history_limits(self.settings), rule, thinning)
+            rule, carriers = ranking_rules(self.settings).value, store.settings.carriers
+            making = Making(history_limits(self.settings), rule, carriers)
             report = StateCheck(store, events, making).run(Selection(ids, from_id, self.sample), progress)
         if self.json:
             print_json(report_document(report, events.named))

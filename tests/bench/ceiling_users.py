@@ -11,13 +11,11 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from consumers.answering.client import ask
 from consumers.demo.audience import Audience
-from consumers.demo.stage import Worker
 from schemas.messages import Message
 from tests.bench.apart import apart
 from tests.bench.frame import Bench, Requirement, spread
-from tests.bench.ground import PATIENCE_S, Deployment, deployment, kafka, step_seconds
+from tests.bench.ground import Deployment, await_answer, await_list_count, deployment, kafka, step_seconds
 from tests.bench.population import Population, fill
 from tests.bench.recording import Recording, record
 
@@ -77,26 +75,15 @@ def _through_the_service(servers: str, filled: Path, events: list[Message]) -> t
         with place.reader() as reader, place.worker() as worker:
             audience = Audience(reader)
             place.send(events[:WARM_UP])
-            _await_lists(audience, worker, WARM_UP)
-            _await_counted(place, worker)
+            await_list_count(audience, worker, WARM_UP)
+            await_answer(place, worker, "0", "counted", COUNT_PATIENCE_S)
             before = step_seconds(worker)
             place.send(events[WARM_UP:])
             audience.first_at_s = None
-            _await_lists(audience, worker, len(events))
+            await_list_count(audience, worker, len(events))
             seconds = audience.last_at_s - (audience.first_at_s or 0.0)
             spent = {step: now - before[step] for step, now in step_seconds(worker).items()}
     return (len(events) - WARM_UP) / seconds, spent
-
-
-def _await_lists(audience: Audience, worker: Worker, lists: int) -> None:
-    if not audience.until(lambda: audience.lists >= lists, worker.check, PATIENCE_S):
-        raise TimeoutError(f"no list came for {PATIENCE_S:g} s:\n{worker.log_tail()}")
-
-
-def _await_counted(place: Deployment, worker: Worker) -> None:
-    # Requests are answered only once all users are counted.
-    if ask(place.settings, {"user_id": "0"}, "counted", COUNT_PATIENCE_S) is None:
-        raise TimeoutError(f"users were not counted in {COUNT_PATIENCE_S:g} s:\n{worker.log_tail()}")
 
 
 def _report(

@@ -13,7 +13,6 @@ from contextlib import ExitStack
 import numpy as np
 from confluent_kafka import Message, Producer
 
-from consumers.demo.audience import Audience
 from consumers.demo.stage import Worker
 from consumers.existing_store import all_states
 from consumers.forgetting import answer_of
@@ -23,7 +22,7 @@ from recommender.profile import UserState
 from schemas.encode import event_message
 from schemas.events import Event, Forgotten, Rated
 from tests.bench.frame import Bench, Requirement
-from tests.bench.ground import PATIENCE_S, Deployment, await_lists, demo_events, deployment, kafka
+from tests.bench.ground import PATIENCE_S, Deployment, demo_events, deployment, kafka, load
 
 EVENTS_PER_S = 20.0
 RATINGS_PER_FORGET = 3
@@ -93,10 +92,7 @@ def main() -> int:
 def _load(place: Deployment, worker: Worker, limit: int | None) -> list[str]:
     """Returns the users who are known then."""
     events = demo_events(limit)
-    with place.reader() as reader:
-        audience = Audience(reader)
-        place.send(events)
-        await_lists(audience, worker, len(events))
+    load(place, worker, events)
     return sorted({(event.key or b"").decode() for event in events})
 
 

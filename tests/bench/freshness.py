@@ -24,13 +24,11 @@ import numpy as np
 import orjson
 from confluent_kafka import Message as KafkaMessage
 
-from consumers.demo.audience import Audience
 from consumers.demo.stage import Worker
 from producers.broker_process import bound_to_parent
 from schemas.events import Rated
-from schemas.messages import Message
 from tests.bench.frame import ROOT, Bench, Requirement, Spread, spread
-from tests.bench.ground import Deployment, await_lists, demo_events, deployment, kafka, step_seconds
+from tests.bench.ground import Deployment, demo_events, deployment, kafka, load, step_seconds
 from tests.bench.probe import ID_HEADER, Probe, Round, new_ratings, rating_users
 
 IDLE_RATIO_MAX = 4.0
@@ -111,19 +109,12 @@ def _pair(bench: Bench, stack: ExitStack) -> Pair:
     place, bare = (stack.enter_context(deployment(servers)) for _ in range(2))
     worker = stack.enter_context(place.worker())
     bench.say("loading the demonstration's ratings")
-    _load(place, worker, demo_events())
+    load(place, worker, demo_events())
     pair = Pair(bench, worker, Probe(place, stack, _list_id), Probe(bare, stack, _header_id), new_ratings())
     pair.service.round(pair.take(WARM_UP_EVENTS), IDLE_RATE_PER_S)
     stack.enter_context(_echo_process(bare, pair.service.last_value))
     pair.echo.round(pair.take(WARM_UP_EVENTS), IDLE_RATE_PER_S)
     return pair
-
-
-def _load(place: Deployment, worker: Worker, events: list[Message]) -> None:
-    with place.reader() as reader:
-        audience = Audience(reader)
-        place.send(events)
-        await_lists(audience, worker, len(events))
 
 
 def _list_id(message: KafkaMessage) -> str | None:

@@ -6,7 +6,7 @@ Every deployment has a namespace of its own, so that several may follow each oth
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, get_args
 import stamina
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+from consumers.answering.client import ask
 from consumers.cluster import Cluster
 from consumers.demo.audience import Audience
 from consumers.demo.stage import BOOTSTRAP_VARIABLE, Worker
@@ -79,8 +80,35 @@ def await_lists(audience: Audience, worker: Worker, events: int) -> None:
     Raises:
         TimeoutError: none came for a while; says what the worker said.
     """
-    if not audience.until(lambda: audience.events >= events, worker.check, PATIENCE_S):
+    _await(audience, worker, lambda: audience.events >= events)
+
+
+def await_list_count(audience: Audience, worker: Worker, lists: int) -> None:
+    """Return when so many lists have come; raises as `await_lists`."""
+    _await(audience, worker, lambda: audience.lists >= lists)
+
+
+def _await(audience: Audience, worker: Worker, is_done: Callable[[], bool]) -> None:
+    if not audience.until(is_done, worker.check, PATIENCE_S):
         raise TimeoutError(f"no list came for {PATIENCE_S:g} s:\n{worker.log_tail()}")
+
+
+def load(place: Deployment, worker: Worker, events: list[Message]) -> None:
+    """Append ratings, and return when lists stand for all of them; raises as `await_lists`."""
+    with place.reader() as reader:
+        audience = Audience(reader)
+        place.send(events)
+        await_lists(audience, worker, len(events))
+
+
+def await_answer(place: Deployment, worker: Worker, user_id: str, request_id: str, patience_s: float) -> None:
+    """Return when a question about a user is answered, which is once all stored users are counted.
+
+    Raises:
+        TimeoutError: it is not in time; says what the worker said.
+    """
+    if ask(place.settings, {"user_id": user_id}, request_id, patience_s) is None:
+        raise TimeoutError(f"no answer came in {patience_s:g} s:\n{worker.log_tail()}")
 
 
 def step_seconds(worker: Worker) -> dict[str, float]:

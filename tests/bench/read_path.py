@@ -17,13 +17,10 @@ import numpy as np
 import orjson
 from confluent_kafka import Producer
 
-from consumers.answering.client import ask
-from consumers.demo.audience import Audience
 from consumers.demo.stage import Worker
 from consumers.topic_reader import TopicReader
-from schemas.messages import Message
 from tests.bench.frame import Bench, Requirement, spread
-from tests.bench.ground import PATIENCE_S, Deployment, await_lists, demo_events, deployment, kafka, step_seconds
+from tests.bench.ground import PATIENCE_S, Deployment, await_answer, demo_events, deployment, kafka, load, step_seconds
 
 PER_S_MIN, P90_MS_MAX = 1_000.0, 7.0
 RATES, QUICK_RATES = (100, 250, 500, 1_000), (100, 1_000)
@@ -112,21 +109,13 @@ def main() -> int:
         place = stack.enter_context(deployment(servers))
         worker = stack.enter_context(place.worker())
         bench.say("loading the demonstration's ratings")
-        _load(place, worker, events)
+        load(place, worker, events)
+        await_answer(place, worker, (events[0].key or b"").decode(), "first", PATIENCE_S)
         users = sorted({(event.key or b"").decode() for event in events})
         client = Client(place, worker, users, stack)
         client.at_once(WARM_UP)
         _measure(bench, client)
     return bench.finish()
-
-
-def _load(place: Deployment, worker: Worker, events: list[Message]) -> None:
-    with place.reader() as reader:
-        audience = Audience(reader)
-        place.send(events)
-        await_lists(audience, worker, len(events))
-    if ask(place.settings, {"user_id": (events[0].key or b"").decode()}, "first", PATIENCE_S) is None:
-        raise TimeoutError(f"the first request was not answered in {PATIENCE_S:g} s:\n{worker.log_tail()}")
 
 
 def _measure(bench: Bench, client: Client) -> None:

@@ -9,13 +9,11 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from consumers.answering.client import ask
 from consumers.demo.audience import Audience
-from consumers.demo.stage import Worker
 from schemas.messages import Message
 from tests.bench.apart import apart
 from tests.bench.frame import Bench, Requirement, Spread, spread
-from tests.bench.ground import PATIENCE_S, Deployment, deployment, kafka
+from tests.bench.ground import Deployment, await_answer, await_list_count, deployment, kafka
 from tests.bench.population import Population, fill
 
 FEW_USERS, MANY_USERS, QUICK_MANY_USERS = 6_000, 600_000, 60_000
@@ -71,23 +69,17 @@ def _start(place: Deployment, ratings: Iterator[Message]) -> Start:
         place.send([next(ratings)])
         begun = time.monotonic()
         with place.worker() as worker:
-            _await_list(audience, worker, 1)
+            await_list_count(audience, worker, 1)
             sent = time.monotonic()
             place.send([next(ratings)])
-            _await_list(audience, worker, 2)
+            await_list_count(audience, worker, 2)
             second = time.monotonic()
             user_id = next(iter(audience.newest))
-            if ask(place.settings, {"user_id": user_id}, f"start-{begun}", ANSWER_PATIENCE_S) is None:
-                raise TimeoutError(f"no answer came in {ANSWER_PATIENCE_S:g} s:\n{worker.log_tail()}")
+            await_answer(place, worker, user_id, f"start-{begun}", ANSWER_PATIENCE_S)
             answered = time.monotonic()
             first = audience.first_at_s or begun
             worker.stop()
     return Start(first - begun, 1000 * (second - sent), answered - begun)
-
-
-def _await_list(audience: Audience, worker: Worker, lists: int) -> None:
-    if not audience.until(lambda: audience.lists >= lists, worker.check, PATIENCE_S):
-        raise TimeoutError(f"no list came for {PATIENCE_S:g} s:\n{worker.log_tail()}")
 
 
 if __name__ == "__main__":
