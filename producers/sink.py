@@ -112,7 +112,7 @@ class TransactionalSink:
         for message in messages:
             self._written.add(message.topic)
             self._produce(message, deadline)
-        self._producer.poll(0)
+        self._guarded("send", lambda: self._producer.poll(0))
 
     def commit(self, next_offsets: Mapping[tuple[str, int], int], group_metadata: Any = None) -> None:
         """Commit the messages sent and the input's offsets, by (topic, partition), together; offsets need metadata.
@@ -164,7 +164,7 @@ class TransactionalSink:
             except BufferError:
                 if time.monotonic() > deadline:
                     self._replace("the producer's queue stayed full")
-                self._producer.poll(0.05)
+                self._guarded(f"send to {message.topic}", lambda: self._producer.poll(0.05))
             except KafkaException as error:
                 self._fail(f"send to {message.topic}", error)
             else:
@@ -193,6 +193,7 @@ class TransactionalSink:
                 return
 
     def _fail(self, doing: str, error: KafkaException) -> None:
+        error = self._reason(error)
         self._refuse_fenced(error)
         kafka_error: KafkaError = error.args[0]
         if kafka_error.code() in _REFUSED:
@@ -202,6 +203,16 @@ class TransactionalSink:
             kind = MessageTooLargeError if is_size else TransactionAbortedError
             self._abort(f"could not {doing}: {kafka_error.str()}", kind)
         raise SinkError(f"could not {doing}: {self._said(kafka_error)}") from error
+
+    def _reason(self, error: KafkaException) -> KafkaException:
+        """What broke the client, where all it says is that it is broken."""
+        if error.args[0].code() != KafkaError._FATAL:  # noqa: SLF001
+            return error
+        try:
+            self._producer.abort_transaction(self._options.commit_timeout_s)
+        except KafkaException as reason:
+            return reason
+        return error
 
     def _said(self, error: KafkaError) -> str:
         remedy = _REFUSED.get(error.code())

@@ -1,6 +1,7 @@
 """Workers that share a Qdrant server, here the gRPC double: neither a pause, nor a crash, nor a namesake does harm."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,13 @@ from deployment import Deployment
 from qdrant_double import QdrantDouble
 from qdrant_process import QdrantProcess
 from sample_ratings import ratings
-from service_process import WAIT_S, WorkerProcess
+from service_process import WAIT_S, WorkerProcess, await_until
 from topic_truth import assert_equal_states, assert_exactly_once, folded, updates
 
+from consumers.app import check_cluster, transactional_sink
 from consumers.exit_codes import ExitCode
+from producers.sink import FencedError, TransactionalSink
+from schemas.messages import Message
 
 EVENTS = 3_000
 PARTITIONS = 4
@@ -122,3 +126,35 @@ def test_a_commit_that_another_worker_left_open_is_waited_for(deployment: Deploy
     deployment.await_lag(0, worker)
     assert worker.stop() == 0
     assert_exactly_once(deployment)
+
+
+def test_a_producer_fenced_in_many_partitions_at_once_is_fenced_and_not_broken(deployment: Deployment) -> None:
+    """The client says so once for each partition, and logs while its first word is still on its way to us."""
+    settings = deployment.settings
+    topics = check_cluster(settings)
+    sleeper = transactional_sink(settings, topics, settings.transactional_id)
+    sleeper.begin()
+    send_to_all(sleeper, settings.recommendations_topic)
+    await_until(lambda: all(written(deployment, settings.recommendations_topic)), "all partitions to be in it")
+    rival = transactional_sink(settings, topics, settings.transactional_id)
+    with closing(rival), pytest.raises(FencedError, match="give every worker its own `instance`"):
+        commit_to_all(sleeper, settings.recommendations_topic)
+    sleeper.close()
+
+
+def written(deployment: Deployment, topic: str) -> list[int]:
+    """Where each partition ends, with what no transaction has committed yet."""
+    own = {"bootstrap.servers": deployment.servers, "group.id": "eyes", "isolation.level": "read_uncommitted"}
+    with closing(Consumer(own)) as consumer:
+        places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+        return [consumer.get_watermark_offsets(place, WAIT_S)[1] for place in places]
+
+
+def send_to_all(sink: TransactionalSink, topic: str) -> None:
+    """Send to every partition at once, several requests each."""
+    sink.send([Message(topic, b"key", b"value", partition=number % PARTITIONS) for number in range(200 * PARTITIONS)])
+
+
+def commit_to_all(sink: TransactionalSink, topic: str) -> None:
+    send_to_all(sink, topic)
+    sink.commit({})

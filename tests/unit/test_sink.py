@@ -257,6 +257,17 @@ def test_a_fenced_producer_stops_and_says_whose_setting_it_is(step: str, error: 
     assert len(broker.producers) == 1
 
 
+@pytest.mark.parametrize("step", ["produce", "poll"])
+def test_a_client_that_only_says_it_is_broken_is_asked_why(step: str) -> None:
+    """Law: after a fatal error `produce` names no reason; the sink still tells being fenced from other faults."""
+    broken = KafkaException(KafkaError(KafkaError._FATAL, "fatal"))
+    with pytest.raises(FencedError):
+        transaction(sink_of(Broker({step: [broken], "abort": [FENCED[0]]})))
+    with pytest.raises(SinkError, match="out of order") as refused:
+        transaction(sink_of(Broker({step: [broken], "abort": [FATAL]})))
+    assert type(refused.value) is SinkError
+
+
 @pytest.mark.parametrize("error", FENCED)
 def test_two_workers_of_one_name_do_not_fence_each_other_in_turns(error: KafkaException) -> None:
     """Law: a producer that learns while aborting that it was fenced gives way."""
