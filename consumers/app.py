@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
@@ -111,7 +111,7 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         membership = Membership(store, patience_s, handler.drop_caches, tenure.check, around.wait_unless_stopping)
         membership.partitions_seen({settings.recommendations_topic: topics[settings.recommendations_topic].partitions})
         properties = consumer_properties(settings)
-        options = _source_options(settings, store, accepted_gaps, around.alive)
+        options = _source_options(settings, store, accepted_gaps, around)
         source = KafkaSource({**properties, "group.id": settings.group}, options, membership)
         stack.callback(source.close)
         shared = Workplace(sink, store, recommender, recommender.catalogue, lists, around.metrics, clock_ms)
@@ -283,14 +283,14 @@ def replaying_handler(settings: Settings, store: Store, items: ItemIds) -> Handl
 
 
 def _source_options(
-    settings: Settings, store: Store, accepted_gaps: AcceptedGaps, alive: Callable[[], None] = lambda: None
+    settings: Settings, store: Store, accepted_gaps: AcceptedGaps, around: Surroundings
 ) -> SourceOptions:
     timeout_s, limits = settings.kafka.request_timeout_s, settings.limits
     return SourceOptions(
         settings.input_topics,
         BatchLimits(limits.batch_first_records, limits.batch_max_records, limits.batch_target_s),
         limits.poll_timeout_s,
-        Patience(timeout_s, limits.transaction_timeout_s + timeout_s, alive),
+        Patience(timeout_s, limits.transaction_timeout_s + timeout_s, around.alive, around.go_on_unless_stopping),
         must_hold_all_partitions=store.exclusive,
         all_partitions_timeout_s=limits.all_partitions_timeout_s,
         accepted_gaps=accepted_gaps,

@@ -6,6 +6,7 @@ pending, until the brokers have aborted its transaction.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import stamina
@@ -32,12 +33,14 @@ class SourceError(Exception):
 class Patience:
     """How long one question may take, and for how long it is asked again, both in seconds.
 
-    An assignment asks several, one after the other: `alive` is called before each, as a sign of life.
+    An assignment asks several, one after the other: `alive` is called before each, as a sign of life, and `waits` each
+    time there was no answer; it may raise.
     """
 
     request_timeout_s: float = 10.0
     recovery_limit_s: float = 25.0
     alive: Callable[[], None] = lambda: None
+    waits: Callable[[], None] = lambda: None
 
 
 class GroupOffsets:
@@ -48,7 +51,7 @@ class GroupOffsets:
     ) -> None:
         self._consumer = consumer
         self._timeout_s = patience.request_timeout_s
-        self._alive = patience.alive
+        self._alive, self._waits = patience.alive, patience.waits
         self._explained = explained
         self._again = stamina.retry(on=_may_pass, attempts=None, timeout=patience.recovery_limit_s, wait_max=1.0)
 
@@ -73,9 +76,16 @@ class GroupOffsets:
         return low
 
     def _asked(self, what: str, ask: Callable[[Any], Answer], argument: Any) -> Answer:
+        def ask_now() -> Answer:
+            try:
+                return ask(argument)
+            except KafkaException:
+                self._waits()
+                raise
+
         self._alive()
         try:
-            return self._again(ask)(argument)
+            return self._again(ask_now)()
         except KafkaException as error:
             raise SourceError(f"{what} cannot be read: {self._explained(error.args[0])}") from error
 
@@ -101,6 +111,16 @@ class Offsets(GroupOffsets):
     def _described(self, names: Sequence[str]) -> dict[str, TopicDescription]:
         futures = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=self._timeout_s)
         return {name: future.result() for name, future in futures.items()}
+
+
+def watermarks(consumer: Consumer, key: tuple[str, int], timeout_s: float) -> tuple[int, int]:
+    """Where a partition begins and ends, asked again for a while: a topic just made may have no leader yet.
+
+    Raises:
+        KafkaException: there was no answer in time, or the brokers refuse.
+    """
+    ask = partial(consumer.get_watermark_offsets, TopicPartition(*key), timeout_s)
+    return stamina.retry(on=_may_pass, attempts=None, timeout=timeout_s, wait_max=1.0)(ask)()
 
 
 def explained(topics: Sequence[str], group: str, error: KafkaError) -> str:

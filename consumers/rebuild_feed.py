@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 from consumers.cluster import ClusterError, Topic
 from consumers.input_topics import record_of
 from consumers.logs import KAFKA_LOG
-from consumers.offsets import Offsets, Patience
+from consumers.offsets import Offsets, Patience, watermarks
 from consumers.records import GapError, Record
 from consumers.settings import Settings
 
@@ -148,7 +148,7 @@ class RebuildFeed:
 
     def _end(self, key: Key) -> int:
         try:
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(*key), self._timeout_s)
+            _, end = watermarks(self._consumer, key, self._timeout_s)
         except KafkaException as error:
             raise ClusterError(f"the end of {key[0]} cannot be found: {error.args[0].str()}") from error
         return end

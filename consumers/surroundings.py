@@ -38,5 +38,17 @@ class Surroundings:
             SystemExit: the worker is to stop.
         """
         self.wait_for_store()
+        self._leave_if_stopping()
+
+    def go_on_unless_stopping(self) -> None:
+        """Stay alive where a batch is given up rather than waited with.
+
+        Raises:
+            SystemExit: the worker is to stop.
+        """
+        self.alive()
+        self._leave_if_stopping()
+
+    def _leave_if_stopping(self) -> None:
         if self.stopping.is_set():
             raise SystemExit(ExitCode.OK)

@@ -8,6 +8,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from consumers.cluster import ClusterError, missing_topics
 from consumers.logs import KAFKA_LOG
+from consumers.offsets import watermarks
 
 _BATCH_RECORDS = 10_000
 _POLL_S = 0.2
@@ -99,10 +100,9 @@ class TopicReader:
     def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
         # Asked for here, because the client finds OFFSET_END out only when it fetches, which may be too late.
         try:
-            low, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), self._timeout_s)
+            return watermarks(self._consumer, (topic, partition), self._timeout_s)
         except KafkaException as error:
             raise ClusterError(f"the end of {topic} cannot be found: {error.args[0].str()}") from error
-        return low, end
 
     def _partitions(self) -> list[tuple[str, int]]:
         try:

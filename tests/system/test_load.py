@@ -51,7 +51,7 @@ def test_a_load_yields_one_list_for_each_user_whatever_is_killed(deployment: Dep
         worker.start()
         deployment.await_lag(EVENTS - round_ * EVENTS // (KILLS + 2), worker)
         worker.kill_after(moments.uniform(0, STEP_S))
-    worker.start()
+    worker.start().await_ready()
     deployment.await_lag(0, worker)
     assert worker.stop() == 0
     assert_exactly_once(deployment)

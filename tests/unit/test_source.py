@@ -621,6 +621,18 @@ def test_every_question_of_an_assignment_is_a_sign_of_life() -> None:
     assert len(signs) == len(questions)
 
 
+def test_whoever_waits_for_the_brokers_may_be_told_to_stop() -> None:
+    """Law: each answer that does not come is said, and what is raised then ends the wait."""
+
+    def stop() -> None:
+        raise SystemExit(0)
+
+    options = SourceOptions(("ratings",), BatchLimits(max_records=10), patience=Patience(waits=stop))
+    Rig(options=options).consumer.assign(P0)
+    with pytest.raises(SystemExit):
+        Rig(Cluster(failures={"committed": passing(99)}), options=options).consumer.assign(P0)
+
+
 def test_a_refusal_is_not_asked_again() -> None:
     """Law: rights do not come back by themselves."""
     refusals: list[Exception] = [KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "no"))] * 2
