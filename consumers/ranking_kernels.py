@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recommender.item_index import Dense
-from recommender.kernels import Ballots, Kernels, NumpyKernels, Tally
+from recommender.kernels import Ballots, Kernels, NumpyKernels, Tally, TrendShare
+from recommender.neighbour_cache import Slots
 from recommender.profile import Floats, Items
 
 
@@ -28,6 +29,20 @@ class RankingKernels:
     def best(self, scores: Floats, support: NDArray[np.int64], items: Items, limit: int) -> NDArray[np.int64]:
         """See `Kernels.best`."""
         return self._found.best(scores, support, items, limit)
+
+    def foremost(self, tally: Tally, items: Items, limit: int, share: TrendShare | None) -> Tally:
+        """See `Kernels.foremost`."""
+        return self._found.foremost(tally, items, limit, share)
+
+    def shortlists(
+        self, pool: Dense, parts: tuple[Floats, Floats], settings: tuple[Slots, Floats], limit: int
+    ) -> Dense:
+        """See `Kernels.shortlists`."""
+        return self._found.shortlists(pool, parts, settings, limit)
+
+    def find(self, table: Dense, known: Items, items: Items) -> tuple[Dense, bool]:
+        """See `Kernels.find`."""
+        return self._found.find(table, known, items)
 
     def without(self, items: Dense, others: tuple[Dense, Dense, Dense], marks: NDArray[np.bool_]) -> Dense:
         """See `Kernels.without`."""

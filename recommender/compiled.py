@@ -8,13 +8,17 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
-from recommender.item_index import Dense
-from recommender.kernels import OPEN, Ballots, Tally
+from recommender.item_index import FREE, MULTIPLIER, Dense
+from recommender.kernels import OPEN, Ballots, Tally, TrendShare
+from recommender.neighbour_cache import Slots
 from recommender.profile import Floats, Items
 
-_OPEN = OPEN
+_OPEN, _FREE = OPEN, FREE
+_MULTIPLIER, _UINT32_MAX = np.uint64(MULTIPLIER), np.uint64(2**32 - 1)
+_NEARLY = 1 - 1e-9
 _SCORE, _SUPPORT, _WEIGHT, _PULL = 0, 1, 2, 3
 
 
@@ -59,21 +63,95 @@ def _collect(items: Any, ranks: Any, sums: Any, columns: Any, support: Any) -> i
 
 
 def _best(scores: Any, support: Any, items: Any, chosen: Any) -> int:
-    """Fill `chosen` with the indices of the best, in order; returns how many there are."""
-    kept, limit = 0, len(chosen)
+    """Fill `chosen` with the best, in order (see `_insert`); returns how many there are."""
+    kept = 0
     for at in range(len(scores)):
-        score = scores[at]
-        if not score > 0:
-            continue
-        if kept == limit and not _before(at, chosen[kept - 1], scores, support, items):
-            continue
-        place = kept if kept < limit else limit - 1
-        while place > 0 and _before(at, chosen[place - 1], scores, support, items):
-            chosen[place] = chosen[place - 1]
-            place -= 1
-        chosen[place] = at
-        kept = min(kept + 1, limit)
+        if scores[at] > 0:
+            kept = _insert(chosen, kept, at, scores[at], support[at], items[at])
     return kept
+
+
+def _foremost(tally: Any, items: Any, share: Any, chosen: Any) -> int:
+    """Fill `chosen` with the best of a tally with its share of the trend; leaders stand behind the tally.
+
+    Those alone that come near the best are divided: exact shares decide, and a product with the reciprocal tells who is
+    far from them.
+    """
+    (dense, score, support), (sums, leaders, weight) = tally, share
+    scores, voted, limit, kept = chosen[1], len(dense), len(chosen[0]), 0
+    best = top = 0.0
+    for at in range(voted):
+        best, top = max(best, score[at]), max(top, sums[dense[at]])
+    for item in leaders:
+        top = max(top, sums[item])
+    per_vote, per_sum = (1 - weight) / (best or 1.0), weight / (top or 1.0)
+    for at in range(voted + len(leaders)):
+        item, vote, supported = (dense[at], score[at], support[at]) if at < voted else (leaders[at - voted], 0.0, 0)
+        if kept == limit and vote * per_vote + sums[item] * per_sum < scores[limit - 1] * _NEARLY:
+            continue
+        final = (1 - weight) * (vote / (best or 1.0)) + weight * (sums[item] / (top or 1.0))
+        if final > 0:
+            kept = _insert(chosen, kept, at, final, supported, items[item])
+    return kept
+
+
+def _insert(chosen: Any, kept: int, at: int, score: float, support: int, item: int) -> int:
+    """Put a place, its score, support and dimension where they belong in `chosen`, a column of each, and count them.
+
+    Best first: score, then support, both descending, then dimension. What has no room is dropped.
+    """
+    places, scores, supports, items = chosen
+    place = kept
+    while place > 0 and _beats(score, support, item, scores[place - 1], supports[place - 1], items[place - 1]):
+        place -= 1
+    if place == len(places):
+        return kept
+    for behind in range(min(kept, len(places) - 1), place, -1):
+        places[behind], scores[behind] = places[behind - 1], scores[behind - 1]
+        supports[behind], items[behind] = supports[behind - 1], items[behind - 1]
+    places[place], scores[place], supports[place], items[place] = at, score, support, item
+    return min(kept + 1, len(places))
+
+
+def _beats(score: float, support: int, item: int, other_score: float, other_support: int, other_item: int) -> bool:
+    if score != other_score:
+        return score > other_score
+    if support != other_support:
+        return support > other_support
+    return item < other_item
+
+
+def _shortlists(pool: Any, votes: Any, trends: Any, lives: Any, weights: Any, found: Any) -> None:
+    """Fill `found` (settings, limit) with items of the pool; equal scores as they stand there."""
+    limit, scores = found.shape[1], np.empty(found.shape[1])
+    for row in range(len(lives)):
+        weight, kept = weights[row], 0
+        for at in range(len(pool)):
+            score = (1 - weight) * votes[at] + weight * trends[lives[row], at]
+            place = kept
+            while place > 0 and score > scores[place - 1]:
+                place -= 1
+            if place == limit:
+                continue
+            for behind in range(min(kept, limit - 1), place, -1):
+                found[row, behind], scores[behind] = found[row, behind - 1], scores[behind - 1]
+            found[row, place], scores[place] = pool[at], score
+            kept = min(kept + 1, limit)
+
+
+def _find(table: Any, known: Any, items: Any, found: Any) -> bool:
+    """Fill `found` with what a hash table has of the items; whether it has all."""
+    last, are_known = len(table) - 1, True
+    shift = 32
+    while last >> (32 - shift):
+        shift -= 1
+    for at in range(len(items)):
+        slot = np.int64((items[at] * _MULTIPLIER & _UINT32_MAX) >> shift)
+        while table[slot] != _FREE and known[table[slot]] != items[at]:
+            slot = (slot + 1) & last
+        found[at] = table[slot]
+        are_known &= table[slot] != _FREE
+    return are_known
 
 
 def _without(items: Any, others: Any, marks: Any, found: Any) -> int:
@@ -92,15 +170,7 @@ def _without(items: Any, others: Any, marks: Any, found: Any) -> int:
     return kept
 
 
-def _before(one: Any, other: Any, scores: Any, support: Any, items: Any) -> bool:
-    if scores[one] != scores[other]:
-        return bool(scores[one] > scores[other])
-    if support[one] != support[other]:
-        return bool(support[one] > support[other])
-    return bool(items[one] < items[other])
-
-
-def _compiled(function: Callable[..., Any], signature: str) -> Callable[..., Any]:
+def _compiled(function: Callable[..., Any], signature: Any) -> Callable[..., Any]:
     try:
         compiled: Callable[..., Any] = numba.njit(signature, cache=True, nogil=True)(function)
     except RuntimeError:
@@ -115,11 +185,25 @@ _OTHERS = f"UniTuple({_DENSE}, 3)"
 _ENTRIES, _PLACES = f"Tuple(({_DENSE}, {_FLOATS}))", f"Tuple(({_INTEGERS}, {_INTEGERS}))"
 _SCRATCH = f"Tuple(({_TABLE}, {_DENSE}))"
 _ARGUMENTS = (_ENTRIES, _PLACES, _FLOATS, _DENSE, _FLOATS, _FLOATS, _SCRATCH)
-_before = _compiled(_before, f"boolean(int64, int64, {_FLOATS}, {_INTEGERS}, {_ITEMS})")
-_compiled_best = _compiled(_best, f"int64({_FLOATS}, {_INTEGERS}, {_ITEMS}, {_INTEGERS})")
+_CHOSEN = f"Tuple(({_INTEGERS}, {_FLOATS}, {_INTEGERS}, {_ITEMS}))"
+_beats = _compiled(_beats, "boolean(float64, int64, uint32, float64, int64, uint32)")
+_insert = _compiled(_insert, f"int64({_CHOSEN}, int64, int64, float64, int64, uint32)")
+_compiled_best = _compiled(_best, f"int64({_FLOATS}, {_INTEGERS}, {_ITEMS}, {_CHOSEN})")
 _compiled_collect = _compiled(_collect, f"int64({_DENSE}, {_DENSE}, {_TABLE}, {_TABLE}, {_INTEGERS})")
+_VOTED, _TREND = f"Tuple(({_DENSE}, {_FLOATS}, {_INTEGERS}))", f"Tuple(({_FLOATS}, {_DENSE}, float64))"
+_compiled_foremost = _compiled(_foremost, f"int64({_VOTED}, {_ITEMS}, {_TREND}, {_CHOSEN})")
+_compiled_shortlists = _compiled(
+    _shortlists, f"void({_DENSE}, {_FLOATS}, {_TABLE}, {_INTEGERS}, {_FLOATS}, int32[:, ::1])"
+)
+# Items of a stored history cannot be written to.
+_ANY_ITEMS = types.Array(types.uint32, 1, "A", readonly=True)
+_compiled_find = _compiled(_find, types.boolean(types.int32[::1], types.uint32[::1], _ANY_ITEMS, types.int32[::1]))
 _compiled_without = _compiled(_without, f"int64({_DENSE}, {_OTHERS}, {_MARKS}, {_DENSE})")
 _compiled_tally = _compiled(_tally, f"int64({', '.join(_ARGUMENTS)})")
+
+
+def _nothing_chosen(limit: int) -> tuple[Slots, Floats, Slots, Items]:
+    return np.empty(limit, np.int64), np.empty(limit), np.empty(limit, np.int64), np.empty(limit, np.uint32)
 
 
 class CompiledKernels:
@@ -153,8 +237,37 @@ class CompiledKernels:
 
     def best(self, scores: Floats, support: NDArray[np.int64], items: Items, limit: int) -> NDArray[np.int64]:
         """See `Kernels.best`."""
-        chosen = np.empty(min(limit, len(scores)), np.int64)
-        return chosen[: _compiled_best(scores, support, items, chosen)]
+        chosen = _nothing_chosen(min(limit, len(scores)))
+        return chosen[0][: _compiled_best(scores, support, items, chosen)]
+
+    def foremost(self, tally: Tally, items: Items, limit: int, share: TrendShare | None) -> Tally:
+        """See `Kernels.foremost`."""
+        if share is None:
+            return tally.at(self.best(tally.score, tally.support, items[tally.dense], limit))
+        voted = len(tally.dense)
+        chosen = _nothing_chosen(min(limit, voted + len(share.leaders)))
+        kept = _compiled_foremost((tally.dense, tally.score, tally.support), items, tuple(share), chosen)
+        places = chosen[0][:kept]
+        dense, weight, pull = np.empty(kept, np.int32), np.zeros(kept), np.zeros(kept)
+        by_votes = places < voted
+        of_tally, of_leaders = places[by_votes], places[~by_votes] - voted
+        dense[by_votes], dense[~by_votes] = tally.dense[of_tally], share.leaders[of_leaders]
+        weight[by_votes], pull[by_votes] = tally.weight[of_tally], tally.pull[of_tally]
+        return Tally(dense, chosen[1][:kept], chosen[2][:kept], weight, pull)
+
+    def shortlists(
+        self, pool: Dense, parts: tuple[Floats, Floats], settings: tuple[Slots, Floats], limit: int
+    ) -> Dense:
+        """See `Kernels.shortlists`."""
+        found = np.empty((len(settings[0]), min(limit, len(pool))), np.int32)
+        if len(pool):
+            _compiled_shortlists(pool, *parts, *settings, found)
+        return found
+
+    def find(self, table: Dense, known: Items, items: Items) -> tuple[Dense, bool]:
+        """See `Kernels.find`."""
+        found: Dense = np.empty(len(items), np.int32)
+        return found, _compiled_find(table, known, items, found)
 
     def without(self, items: Dense, others: tuple[Dense, Dense, Dense], marks: NDArray[np.bool_]) -> Dense:
         """See `Kernels.without`."""

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from recommender.item_index import Dense
+from recommender.item_index import Dense, found_in
 from recommender.neighbour_cache import Profiles, Slots
 from recommender.profile import Floats, Items
 
@@ -49,10 +49,21 @@ class Tally:
     weight: Floats
     pull: Floats
 
-    def at(self, places: NDArray[np.bool_]) -> "Tally":
+    def at(self, places: NDArray[np.bool_] | NDArray[np.int64]) -> "Tally":
         """The items at these places."""
         score, weight, pull = self.score[places], self.weight[places], self.pull[places]
         return Tally(self.dense[places], score, self.support[places], weight, pull)
+
+
+class TrendShare(NamedTuple):
+    """Popularity that is mixed into a tally, with a weight in (0, 1].
+
+    `sums` is popularity by item number, shape (catalogue,); `leaders` are items without votes that may rise by it.
+    """
+
+    sums: Floats
+    leaders: Dense
+    weight: float
 
 
 class CastVotes(NamedTuple):
@@ -83,8 +94,41 @@ class Kernels(Protocol):
     def best(self, scores: Floats, support: NDArray[np.int64], items: Items, limit: int) -> NDArray[np.int64]:
         """Indices of the `limit` ≥ 1 greatest positive scores: score, then support, both descending, then item."""
 
+    def foremost(self, tally: Tally, items: Items, limit: int, share: TrendShare | None) -> Tally:
+        """The best of a tally with its share of the trend (see `mixed`), in the order of `best`.
+
+        `items` are dimensions by item number.
+        """
+
+    def shortlists(
+        self, pool: Dense, parts: tuple[Floats, Floats], settings: tuple[Slots, Floats], limit: int
+    ) -> Dense:
+        """The first `limit` of a pool of items under several settings at once, equal ones as they stand in the pool.
+
+        Args:
+            pool: item numbers, shape (p,).
+            parts: votes, shape (p,), and trends, shape (half-lives, p), as shares of the best.
+            settings: half-life and weight of the trend, each of shape (settings,); see `mixed`.
+            limit: at least 1.
+
+        Returns:
+            Item numbers, shape (settings, min(p, limit)).
+        """
+
     def without(self, items: Dense, others: tuple[Dense, Dense, Dense], marks: NDArray[np.bool_]) -> Dense:
         """Those of `items`, each given once, that are none of the others; `marks` are all False before and after."""
+
+    def find(self, table: Dense, known: Items, items: Items) -> tuple[Dense, bool]:
+        """The entries of a hash table of item numbers (see `item_index`), and whether there is one for every item.
+
+        Args:
+            table: item numbers by slot, −1 where a slot is free; shape (2^bits,), more than half of them free.
+            known: dimensions by item number.
+            items: dimensions, shape (n,).
+
+        Returns:
+            Item numbers, shape (n,), −1 for what has none.
+        """
 
 
 class NumpyKernels:
@@ -119,6 +163,24 @@ class NumpyKernels:
         order = np.lexsort((items[chosen], -support[chosen], -scores[chosen]))
         return chosen[order][:limit]
 
+    def foremost(self, tally: Tally, items: Items, limit: int, share: TrendShare | None) -> Tally:
+        """See `Kernels.foremost`."""
+        found = tally if share is None else mixed(tally, share)
+        return found.at(self.best(found.score, found.support, items[found.dense], limit))
+
+    def shortlists(
+        self, pool: Dense, parts: tuple[Floats, Floats], settings: tuple[Slots, Floats], limit: int
+    ) -> Dense:
+        """See `Kernels.shortlists`."""
+        (votes, trends), (lives, weights) = parts, settings
+        weight = weights[:, None]
+        mixed_scores = (1 - weight) * votes + weight * trends[lives]
+        return pool[np.argsort(-mixed_scores, axis=1, kind="stable")[:, :limit]]
+
+    def find(self, table: Dense, known: Items, items: Items) -> tuple[Dense, bool]:
+        """See `Kernels.find`."""
+        return found_in(table, known, items)
+
     def without(self, items: Dense, others: tuple[Dense, Dense, Dense], marks: NDArray[np.bool_]) -> Dense:
         """See `Kernels.without`."""
         marks[items] = True
@@ -144,6 +206,27 @@ class NumpyKernels:
         items = dense[self._slot[dense] == order]
         self._slot[items] = np.arange(len(items), dtype=np.int32)
         return self._slot[dense], items
+
+
+def mixed(tally: Tally, share: TrendShare) -> Tally:
+    """Score = (1 − w) · score / best score + w · trend / best trend, for a tally and leaders without votes."""
+    leaders, weight = share.leaders, share.weight
+    dense = np.concatenate((tally.dense, leaders))
+    votes, none = np.concatenate((scaled(tally.score), np.zeros(len(leaders)))), np.zeros(len(leaders))
+    return Tally(
+        dense,
+        (1 - weight) * votes + weight * scaled(share.sums[dense]),
+        np.concatenate((tally.support, none.astype(np.int64))),
+        np.concatenate((tally.weight, none)),
+        np.concatenate((tally.pull, none)),
+    )
+
+
+def scaled(values: Floats) -> Floats:
+    """Values as shares of the best one; 0 where none is above 0."""
+    best = float(values.max(initial=0.0))
+    shares: Floats = values / best if best > 0 else np.zeros(len(values))
+    return shares
 
 
 def votes_cast(ballots: Ballots) -> CastVotes:

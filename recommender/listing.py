@@ -14,8 +14,8 @@ from recommender.embedding import Way
 from recommender.explanation import Explanation
 from recommender.item_filters import ItemFilter
 from recommender.item_index import Dense, ItemIndex
-from recommender.kernels import Kernels, Tally
-from recommender.mixing import all_shortlists, mixed
+from recommender.kernels import Kernels, Tally, TrendShare, mixed
+from recommender.mixing import all_shortlists
 from recommender.prediction import predict_voted
 from recommender.profile import Floats
 from recommender.ranking import Ranker
@@ -106,6 +106,7 @@ class Lister:
         self.content = ContentVectors(catalogue, index)
         self.tuner = TrendTuner()
         self._lists = 0
+        self._scratch: Dense = np.zeros(1024, np.int32)
 
     def listed(self, statistics: ItemStatistics, tier: Tier, asking: Asking, tally: Tally) -> RankedList:
         """The best of a tally, filled with the most rated where it is too short."""
@@ -144,15 +145,15 @@ class Lister:
     def weighed(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> Weighed:
         """What a list is made of, for a look at it; makes none."""
         cold = self._of_a_cold_user(statistics, asking, self._eligible(statistics, asking, tally))
-        return self._with_trend(statistics, asking, cold) if asking.rules.tuning_every_lists else cold
+        share = self._share(statistics, asking, cold.known)
+        return cold if share is None else cold._replace(final=mixed(cold.known, share), trend_weight=share.weight)
 
     def _best_of(self, statistics: ItemStatistics, tier: Tier, asking: Asking, tally: Tally) -> RankedList:
-        weighed = self._of_a_cold_user(statistics, asking, self._eligible(statistics, asking, tally))
+        known = self._of_a_cold_user(statistics, asking, self._eligible(statistics, asking, tally)).known
         if asking.rules.tuning_every_lists:
-            self._keep_shortlists(statistics, asking, weighed.final)
-            weighed = self._with_trend(statistics, asking, weighed)
-        chosen = self._chosen(asking.rules, weighed.final)
-        return self._voted(statistics, tier, asking, weighed.final, chosen)
+            self._keep_shortlists(statistics, asking, known)
+        share = self._share(statistics, asking, known)
+        return self._voted(statistics, tier, asking, self._foremost(asking.rules, known, share))
 
     def _eligible(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> Tally:
         if asking.items is None:
@@ -167,15 +168,18 @@ class Lister:
         known = self._with_popularity(statistics, asking, votes)
         return Weighed(votes, known, known, popularity_weight=weight)
 
-    def _with_trend(self, statistics: ItemStatistics, asking: Asking, weighed: Weighed) -> Weighed:
-        trend, tally = statistics.trend, weighed.known
+    def _share(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> TrendShare | None:
+        """What the trend has to say, as far as it has proved right."""
+        if not asking.rules.tuning_every_lists:
+            return None
+        trend = statistics.trend
         mix = self.tuner.choice(len(asking.rated), trend.span_days)
         if not mix.weight:
-            return weighed
+            return None
         leaders = self._ranker.unlisted(asking.rated, asking.seen, tally.dense, trend.leaders(mix.half_life))
         if asking.items is not None:
             leaders = leaders[self._allowed(statistics, asking.items, leaders)]
-        return weighed._replace(final=mixed(tally, trend, leaders, mix), trend_weight=mix.weight)
+        return TrendShare(trend.sums(mix.half_life, len(self._index)), leaders, mix.weight)
 
     def _keep_shortlists(self, statistics: ItemStatistics, asking: Asking, tally: Tally) -> None:
         if asking.identity is None:
@@ -186,18 +190,25 @@ class Lister:
         trend, none = statistics.trend, np.empty(0, np.int32)
         leaders = [self._ranker.unlisted(asking.rated, asking.seen, none, trend.leaders(life)) for life in LIVES]
         order = self._order(asking.rules, tally, asking.rules.list_length)
-        self.tuner.remember(asking.identity, all_shortlists(tally, order, trend, leaders))
+        self.tuner.remember(asking.identity, all_shortlists(self._kernels, tally, order, trend, leaders, self._fit()))
+
+    def _fit(self) -> Dense:
+        if len(self._scratch) < len(self._index):
+            self._scratch = np.zeros(2 * len(self._index), np.int32)
+        return self._scratch
 
     def _allowed(self, statistics: ItemStatistics, wanted: ItemFilter, dense: Dense) -> NDArray[np.bool_]:
         return wanted.allowed(self._catalogue, self._index.items[dense], statistics.ages_ms(dense))
 
-    def _chosen(self, rules: RankingRules, tally: Tally) -> NDArray[np.int64]:
+    def _foremost(self, rules: RankingRules, tally: Tally, share: TrendShare | None) -> Tally:
         """The items to show: the best ones, or of the very best those that are also unlike each other."""
+        if rules.score != "mean" and not rules.diversity:
+            return self._kernels.foremost(tally, self._index.items, rules.list_length, share)
+        final = tally if share is None else mixed(tally, share)
         if not rules.diversity:
-            return self._order(rules, tally, rules.list_length)
-        best = self._order(rules, tally, max(rules.list_length, CANDIDATES_MAX))
-        vectors = self.content.of(tally.dense[best])
-        return best[diversified(tally.score[best], vectors, rules.diversity, rules.list_length)]
+            return final.at(self._order(rules, final, rules.list_length))
+        best = final.at(self._order(rules, final, max(rules.list_length, CANDIDATES_MAX)))
+        return best.at(diversified(best.score, self.content.of(best.dense), rules.diversity, rules.list_length))
 
     def _order(self, rules: RankingRules, tally: Tally, length: int) -> NDArray[np.int64]:
         items = self._index.items[tally.dense]
@@ -206,18 +217,14 @@ class Lister:
             return np.lexsort((items, -tally.support, -tally.score))[:length]
         return self._kernels.best(tally.score, tally.support, items, length)
 
-    def _voted(
-        self, statistics: ItemStatistics, tier: Tier, asking: Asking, tally: Tally, order: NDArray[np.int64]
-    ) -> RankedList:
-        items = self._index.items[tally.dense[order]]
-        predictions = predict_voted(statistics, asking.rules, asking.baseline, tally, order)
-        scores = tally.score[order]
+    def _voted(self, statistics: ItemStatistics, tier: Tier, asking: Asking, best: Tally) -> RankedList:
+        predictions = predict_voted(statistics, asking.rules, asking.baseline, best)
+        scores = best.score
         if asking.rules.relative_scores:
-            scores /= scores[:1]
-        columns = (items, scores, predictions, tally.support[order])
+            scores = scores / scores[:1]
+        columns = (self._index.items[best.dense], scores, predictions, best.support)
         return RankedList(tier, *(column.tolist() for column in columns))
 
     def _filling(self, statistics: ItemStatistics, asking: Asking, limit: int, score: float) -> RankedList:
-        popular = self.popular(statistics, asking, limit)
-        ranked = self._voted(statistics, "popular", asking, popular, np.arange(len(popular.dense)))
+        ranked = self._voted(statistics, "popular", asking, self.popular(statistics, asking, limit))
         return replace(ranked, score=[score] * len(ranked.item))

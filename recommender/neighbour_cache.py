@@ -91,6 +91,8 @@ class NeighbourCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._capacity = (max_bytes - max_bytes // _BOOKKEEPING_SHARE) // _ENTRY_BYTES
+        self.changes = self.evicted = 0
+        """How often anything was kept or dropped, and how often a slot was given up: till then it holds what it did."""
         self.clear()
 
     @property
@@ -101,6 +103,7 @@ class NeighbourCache:
 
     def clear(self) -> None:
         """Forget all."""
+        self.changes, self.evicted = self.changes + 1, self.evicted + 1
         self._dense: Dense = np.empty(self._capacity, np.int32)
         self._residuals: Floats = np.empty(self._capacity, np.float64)
         self._slots: dict[int, int] = {}
@@ -126,6 +129,7 @@ class NeighbourCache:
 
     def put(self, identity: int, version: int, profile: NeighbourProfile) -> None:
         """Keep a profile in place of its predecessor, if it fits at all."""
+        self.changes += 1
         length = len(profile.dense)
         slot = self._slots.get(identity, _ABSENT)
         if slot == _ABSENT or self._blocks[slot] < length:
@@ -165,6 +169,7 @@ class NeighbourCache:
             self._release(oldest)
 
     def _release(self, slot: int) -> None:
+        self.changes, self.evicted = self.changes + 1, self.evicted + 1
         del self._slots[self._order.pop(slot)]
         self._used -= int(self._blocks[slot])
         self._free.append(slot)

@@ -46,6 +46,18 @@ class Voters(NamedTuple):
     """None: all."""
 
 
+class Gathered(NamedTuple):
+    """Neighbours with the slots of their profiles in the cache, as of so many changes of it; −1: not held.
+
+    `fetched` has what was read for all of a batch: the cache may hold less than that.
+    """
+
+    neighbours: Neighbours
+    slots: Slots
+    fetched: Mapping[int, NeighbourProfile]
+    changes: int
+
+
 class Neighbourhood:
     """Finds neighbours and decodes what they rated; `cache` may be dropped at any time."""
 
@@ -91,23 +103,32 @@ class Neighbourhood:
         """What those rated who rated an item (dimension) and in whose vectors it weighs most."""
         only = SparseVector(np.array([item], np.uint32), np.ones(1, np.float32))
         (found,) = self._store.nearest([NeighbourQuery(only, limit, NOBODY)])
-        return self.voters(found, self.fetched([found]))[0]
+        (gathered,) = self.gathered([found])
+        return self.voters(gathered)[0]
 
-    def fetched(self, neighbours: Sequence[Neighbours]) -> dict[int, NeighbourProfile]:
-        """What the cache does not hold, read in one go; kept for the batch, which may need more than the cache does."""
+    def gathered(self, neighbours: Sequence[Neighbours]) -> list[Gathered]:
+        """What all of them rated; what the cache does not hold is read in one go."""
+        slots = [self._cache.find(found.ids, found.versions) for found in neighbours]
+        missing = [np.flatnonzero(some < 0) for some in slots]
         wanted: dict[int, int] = {}
-        for found in neighbours:
-            for at in np.flatnonzero(self._cache.find(found.ids, found.versions) < 0).tolist():
-                wanted[found.ids[at]] = found.versions[at]
-        profiles = self._read(list(wanted))
+        for found, places in zip(neighbours, missing, strict=True):
+            wanted.update((found.ids[at], found.versions[at]) for at in places.tolist())
+        profiles, evicted = self._read(list(wanted)), self._cache.evicted
         for identity, profile in profiles.items():
             self._cache.put(identity, wanted[identity], profile)
-        return profiles
+        for some, found, places in zip(slots, neighbours, missing, strict=True):
+            if self._cache.evicted != evicted:
+                some[:] = self._cache.find(found.ids, found.versions)
+            elif len(places):
+                some[places] = self._cache.find([found.ids[at] for at in places], [found.versions[at] for at in places])
+        return [Gathered(*each, profiles, self._cache.changes) for each in zip(neighbours, slots, strict=True)]
 
-    def voters(self, found: Neighbours, fetched: Mapping[int, NeighbourProfile]) -> Voters:
+    def voters(self, gathered: Gathered) -> Voters:
         """The neighbours with ratings."""
-        slots = self._cache.find(found.ids, found.versions)
-        profiles = self._cache.profiles(slots) if (slots >= 0).all() else self._gathered(found, slots, fetched)
+        found, slots = gathered.neighbours, gathered.slots
+        if self._cache.changes != gathered.changes:
+            slots = self._cache.find(found.ids, found.versions)
+        profiles = self._cache.profiles(slots) if (slots >= 0).all() else self._copied(found, slots, gathered.fetched)
         return _with_ratings(profiles, np.array(found.similarities))
 
     def voters_since(self, found: Neighbours, since_ms: int) -> Voters:
@@ -151,7 +172,7 @@ class Neighbourhood:
         rule = self._rules.value
         return {identity: decode_neighbour(history, self._index, rule) for identity, history in histories.items()}
 
-    def _gathered(self, found: Neighbours, slots: Slots, fetched: Mapping[int, NeighbourProfile]) -> Profiles:
+    def _copied(self, found: Neighbours, slots: Slots, fetched: Mapping[int, NeighbourProfile]) -> Profiles:
         """Copies, where not all profiles fit into the cache at once; one that is gone from the store is empty."""
         places = dict(zip(found.ids, slots.tolist(), strict=True))
         evicted = self._read([identity for identity, slot in places.items() if slot < 0 and identity not in fetched])

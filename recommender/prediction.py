@@ -7,7 +7,6 @@ how this user has been rating lately.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recommender.item_index import Dense
 from recommender.kernels import Tally
@@ -25,13 +24,10 @@ def user_baseline(statistics: ItemStatistics, rules: RankingRules, rated: Dense,
     return statistics.global_mean + float((weights * residuals).sum() / (weights.sum() + rules.user_bias_damping))
 
 
-def predict_voted(
-    statistics: ItemStatistics, rules: RankingRules, baseline: float, tally: Tally, chosen: NDArray[np.int64]
-) -> Floats:
-    """Predictions for the chosen items of a tally, shape of `chosen`; without votes: baseline and item bias."""
-    bias = statistics.item_bias(tally.dense[chosen], rules.item_bias_damping)
-    weight = tally.weight[chosen]
-    pull = (tally.pull[chosen] - weight * bias) / (weight + rules.residual_damping)
+def predict_voted(statistics: ItemStatistics, rules: RankingRules, baseline: float, tally: Tally) -> Floats:
+    """Predictions for the items of a tally, shape (u,); without votes: baseline and item bias."""
+    bias = statistics.item_bias(tally.dense, rules.item_bias_damping)
+    pull = (tally.pull - tally.weight * bias) / (tally.weight + rules.residual_damping)
     return _clipped(baseline + bias + pull, rules)
 
 
@@ -41,7 +37,7 @@ def predict_any(statistics: ItemStatistics, rules: RankingRules, baseline: float
     if not len(at):
         nothing = np.zeros(1)
         tally, at = Tally(dense, nothing, np.zeros(1, np.int64), nothing, nothing), np.zeros(1, np.int64)
-    return float(predict_voted(statistics, rules, baseline, tally, at)[0])
+    return float(predict_voted(statistics, rules, baseline, tally.at(at))[0])
 
 
 def _clipped(predictions: Floats, rules: RankingRules) -> Floats:

@@ -1,6 +1,6 @@
 """The recommender: states of users in, ranked lists out, with everything between them (query, cache, votes, fill)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -17,8 +17,8 @@ from recommender.kernels import Kernels, NumpyKernels, Tally
 from recommender.listing import Asking, Lister, RankedList, Tier
 from recommender.live import FirstRatings, first_rated
 from recommender.mixed_reasons import found_by
-from recommender.neighbour_cache import NeighbourCache, NeighbourProfile
-from recommender.neighbourhood import Neighbourhood, Voters
+from recommender.neighbour_cache import NeighbourCache
+from recommender.neighbourhood import Gathered, Neighbourhood, Voters
 from recommender.prediction import predict_any, user_baseline
 from recommender.profile import History, Items, UserState
 from recommender.question import Question
@@ -56,7 +56,7 @@ class Recommender:
         self.catalogue = Catalogue() if catalogue is None else catalogue
         self._catalogue_version = 0
         self._attributes: set[str] = set()
-        self.index = ItemIndex()
+        self.index = ItemIndex(self._kernels.find)
         self.statistics = ItemStatistics(self.index)
         self._scan = StatisticsScan(self.statistics)
         self.cache = NeighbourCache(cache_max_bytes)
@@ -180,10 +180,10 @@ class Recommender:
         """A list for each question, in order, with what it was made from; `tuning`: these lists are published."""
         self._keep_up_with_the_catalogue()
         found = self._neighbourhood.nearest(questions)
-        fetched = self._neighbourhood.fetched([one.neighbours for one in found])
-        for question, one in zip(questions, found, strict=True):
+        gathered = self._neighbourhood.gathered([one.neighbours for one in found])
+        for question, one, held in zip(questions, found, gathered, strict=True):
             asking = self._asking(question, tuning=tuning)
-            voters = self._voters(question, asking, one, fetched)
+            voters = self._voters(question, asking, one, held)
             tier, tally = self._counted(asking, voters)
             weighed = self._lister.weighed(self.statistics, asking, tally)
             ranked = self._lister.listed(self.statistics, tier, asking, tally)
@@ -207,8 +207,8 @@ class Recommender:
         question = self.question_of(user_id, state)
         (found,) = self._neighbourhood.nearest([question])
         asking = self._asking(question, tuning=True)
-        fetched = self._neighbourhood.fetched([found.neighbours])
-        voters = self._voters(question, asking, found, fetched)
+        (gathered,) = self._neighbourhood.gathered([found.neighbours])
+        voters = self._voters(question, asking, found, gathered)
         tier, tally = self._counted(asking, voters)
         ranked = self._marked(self._lister.listed(self.statistics, tier, asking, tally), found, voters)
         dense = self.index.dense(np.array([item], np.uint32))
@@ -218,10 +218,10 @@ class Recommender:
         self._keep_up_with_the_catalogue()
         with self._around_search():
             found = self._neighbourhood.nearest(questions)
-        fetched = self._neighbourhood.fetched([one.neighbours for one in found])
+        gathered = self._neighbourhood.gathered([one.neighbours for one in found])
         return [
-            self._ranked(question, self._asking(question, tuning=tuning), one, fetched)
-            for question, one in zip(questions, found, strict=True)
+            self._ranked(question, self._asking(question, tuning=tuning), one, held)
+            for question, one, held in zip(questions, found, gathered, strict=True)
         ]
 
     def _keep_up_with_the_catalogue(self) -> None:
@@ -230,10 +230,8 @@ class Recommender:
             self._catalogue_version = self.catalogue.version
             self._ranker.close(self.index.dense(self.catalogue.removed))
 
-    def _ranked(
-        self, question: Question, asking: Asking, found: Found, fetched: Mapping[int, NeighbourProfile]
-    ) -> RankedList:
-        voters = self._voters(question, asking, found, fetched)
+    def _ranked(self, question: Question, asking: Asking, found: Found, gathered: Gathered) -> RankedList:
+        voters = self._voters(question, asking, found, gathered)
         tier, tally = self._counted(asking, voters)
         return self._marked(self._lister.listed(self.statistics, tier, asking, tally), found, voters)
 
@@ -267,13 +265,11 @@ class Recommender:
         likes = liked_genres(rated, self.catalogue)
         return asking._replace(rules=replace(asking.rules, list_length=length), likes=likes)
 
-    def _voters(
-        self, question: Question, asking: Asking, found: Found, fetched: Mapping[int, NeighbourProfile]
-    ) -> Voters:
+    def _voters(self, question: Question, asking: Asking, found: Found, gathered: Gathered) -> Voters:
         """Who votes, and how similar they are by now."""
         since_ms = self._votes_since_ms(question, asking.rules)
         if since_ms is None:
-            voters = self._neighbourhood.voters(found.neighbours, fetched)
+            voters = self._neighbourhood.voters(gathered)
         else:
             voters = self._neighbourhood.voters_since(found.neighbours, since_ms)
         if found.parts is not None:

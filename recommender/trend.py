@@ -55,6 +55,12 @@ class Trend:
         found: Floats = self._sums[half_life][dense]
         return found
 
+    def sums(self, half_life: int, items: int) -> Floats:
+        """The same of all items of smaller numbers than `items`, or more; not to be changed."""
+        self._fit(items - 1)
+        found: Floats = self._sums[half_life]
+        return found
+
     def leaders(self, half_life: int) -> Dense:
         """The most popular items, at least `LEADERS_MAX` where there are as many, in no order."""
         return self._leaders[half_life]

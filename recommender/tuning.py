@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from recommender.bounded_cache import BoundedCache
 from recommender.item_index import Dense
-from recommender.profile import Floats
 from recommender.trend import HALF_LIVES_DAYS
 
 WEIGHTS = (0.1, 0.25, 0.5, 0.75, 1.0)
@@ -33,8 +32,8 @@ class Mix(NamedTuple):
 
 
 MIXES = (Mix(0, 0.0), *(Mix(life, weight) for life in range(len(HALF_LIVES_DAYS)) for weight in WEIGHTS))
-_LIFE = np.array([mix.half_life for mix in MIXES])
-_WEIGHT = np.array([mix.weight for mix in MIXES])[:, None]
+SETTINGS = np.array([mix.half_life for mix in MIXES]), np.array([mix.weight for mix in MIXES])
+"""Half-lives and weights of all settings."""
 _LONGEST = len(HALF_LIVES_DAYS) - 1
 _ALLOWED = {False: np.array([not mix.weight or mix.half_life < _LONGEST for mix in MIXES])}
 _ALLOWED[True] = np.array([not mix.weight or mix.half_life > 0 for mix in MIXES])
@@ -42,22 +41,6 @@ _ALLOWED[True] = np.array([not mix.weight or mix.half_life > 0 for mix in MIXES]
 _PERSONAL = np.array([mix.weight < 1 for mix in MIXES])
 """Whoever has rated enough to be told apart gets a list of their own, though all might get the same one."""
 _GAIN = 1 / np.log2(np.arange(2, SHORTLIST_LENGTH + 2))
-
-
-def shortlists(pool: Dense, votes: Floats, trends: Floats) -> Dense:
-    """The first places that every setting gives to a pool of items.
-
-    Args:
-        pool: item numbers, shape (p,).
-        votes: their scores divided by the best one, shape (p,).
-        trends: their trends divided by the best one of each half-life, shape (half-lives, p).
-
-    Returns:
-        Item numbers, shape (settings, at most 10).
-    """
-    mixed = (1 - _WEIGHT) * votes + _WEIGHT * trends[_LIFE]
-    order = np.argsort(-mixed, axis=1, kind="stable")[:, :SHORTLIST_LENGTH]
-    return pool[order]
 
 
 class TrendTuner:

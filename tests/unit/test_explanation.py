@@ -250,7 +250,7 @@ def test_profiles_say_what_the_vectors_say(population: Population) -> None:
     store, index = store_of(population), ItemIndex()
     hood = Neighbourhood(store, RULES, index, NeighbourCache(1 << 20))
     found = hood.nearest([question_of(ME, state_of(store))])[0].neighbours
-    voters = hood.voters(found, hood.fetched([found]))
+    voters = hood.voters(hood.gathered([found])[0])
     if not found.ids:
         return
     quick, read = (hood.vectors(found, voters, whole=whole) for whole in (True, False))

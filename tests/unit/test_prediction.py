@@ -94,7 +94,7 @@ def test_a_voted_item_is_predicted_by_the_formula(
         pull = sum(row.weight * (row.residual - bias) for row in own)
         pull /= sum(row.weight for row in own) + rules.residual_damping
         expected.append(clipped(baseline + bias + pull, rules))
-    ours = predict_voted(population.statistics, rules, baseline, tally_of(rows, dense), np.array(chosen, np.int64))
+    ours = predict_voted(population.statistics, rules, baseline, tally_of(rows, dense).at(np.array(chosen, np.int64)))
     assert ours.tolist() == pytest.approx(expected, abs=1e-9)
 
 
@@ -104,7 +104,7 @@ def test_an_item_without_votes_is_predicted_by_the_biases(
 ) -> None:
     """Baseline plus item bias; an item nobody rated has none."""
     population = Population(users)
-    ours = predict_voted(population.statistics, rules, baseline, tally_of([], items), np.arange(len(items)))
+    ours = predict_voted(population.statistics, rules, baseline, tally_of([], items))
     expected = [clipped(baseline + population.bias(item, rules), rules) for item in items]
     assert ours.tolist() == pytest.approx(expected, abs=1e-9)
 
@@ -131,8 +131,8 @@ def test_predictions_stay_on_the_scale(low: float, high: float) -> None:
     rules = RankingRules(scale_min=low, scale_max=high)
     statistics = Population([{0: high, 1: low}]).statistics
     rows = [Vote(0, 1.0, 100.0), Vote(1, 1.0, -100.0)]
-    voted = predict_voted(statistics, rules, (low + high) / 2, tally_of(rows, [0, 1]), np.array([0, 1]))
+    voted = predict_voted(statistics, rules, (low + high) / 2, tally_of(rows, [0, 1]))
     assert voted.tolist() == [high, low]
     unvoted = tally_of([], [0, 1])
-    assert predict_voted(statistics, rules, high, unvoted, np.array([0])).tolist() == [high]
-    assert predict_voted(statistics, rules, low, unvoted, np.array([1])).tolist() == [low]
+    assert predict_voted(statistics, rules, high, unvoted).tolist()[0] == high
+    assert predict_voted(statistics, rules, low, unvoted).tolist()[1] == low

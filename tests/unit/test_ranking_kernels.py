@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from consumers.ranking_kernels import RankingKernels
 from recommender.compiled import CompiledKernels
-from recommender.kernels import NumpyKernels
+from recommender.item_index import ItemIndex
+from recommender.kernels import NumpyKernels, Tally, TrendShare, mixed
 
 
 def best(kernels: RankingKernels) -> list[int]:
@@ -44,3 +45,47 @@ def test_what_is_left_out_is_left_out(items: list[int], others: tuple[list[int],
         found = kernels.without(np.array(items, np.int32), (first, second, third), marks).tolist()
         assert found == [item for item in items if not any(item in some for some in others)]
         assert not marks.any()
+
+
+ITEMS = 30
+SHARES = st.sampled_from([0.0, 0.25, 0.5, 0.5 + 1e-12, 1.0])
+"""Few values, so that many are equal, or nearly."""
+
+
+@st.composite
+def tallies(draw: st.DrawFn) -> tuple[Tally, TrendShare]:
+    """A tally, and popularity with leaders that got no votes."""
+    order = draw(st.permutations(range(ITEMS)))
+    voted, led = draw(st.integers(0, 20)), draw(st.integers(0, 10))
+    columns = [np.array(draw(st.lists(SHARES, min_size=voted, max_size=voted))) for _ in range(3)]
+    support = np.array(draw(st.lists(st.integers(1, 3), min_size=voted, max_size=voted)), np.int64)
+    sums = np.array(draw(st.lists(SHARES, min_size=ITEMS, max_size=ITEMS)))
+    leaders = np.array(order[voted : voted + led], np.int32)
+    share = TrendShare(sums, leaders, draw(st.sampled_from([0.1, 0.5, 1.0])))
+    return Tally(np.array(order[:voted], np.int32), columns[0], support, columns[1], columns[2]), share
+
+
+@given(tallies(), st.booleans(), st.integers(1, 40))
+def test_the_foremost_are_the_same_bits_in_both(case: tuple[Tally, TrendShare], is_shared: bool, limit: int) -> None:
+    """Law: the best of a tally with its share of the trend, in order, equal ones by support and then by item."""
+    tally, share = case
+    names = np.arange(ITEMS, dtype=np.uint32)[::-1].copy()
+    plain = mixed(tally, share) if is_shared else tally
+    rows = list(zip(plain.score, plain.support, names[plain.dense], plain.dense, plain.weight, plain.pull, strict=True))
+    best = sorted((row for row in rows if row[0] > 0), key=lambda row: (-row[0], -row[1], row[2]))[:limit]
+    for kernels in (NumpyKernels(), CompiledKernels()):
+        found = kernels.foremost(tally, names, limit, share if is_shared else None)
+        columns = (found.score, found.support, names[found.dense], found.dense, found.weight, found.pull)
+        assert list(zip(*columns, strict=True)) == best
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), unique=True, max_size=600), st.lists(st.integers(0, 2**32 - 1)))
+def test_both_find_what_an_index_holds(held: list[int], others: list[int]) -> None:
+    """Law: an index with either has the same numbers, also where it is asked for what it does not have."""
+    asked = np.array(held + others, np.uint32)
+    asked.flags.writeable = False
+    numbers = {item: number for number, item in enumerate(held)}
+    for kernels in (NumpyKernels(), CompiledKernels()):
+        index = ItemIndex(kernels.find)
+        index.dense(np.array(held, np.uint32))
+        assert index.find(asked).tolist() == [numbers.get(item, -1) for item in held + others]

@@ -7,10 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.kernels import Tally
-from recommender.mixing import mixed
+from recommender.compiled import CompiledKernels
+from recommender.kernels import Kernels, NumpyKernels, Tally, TrendShare, mixed
 from recommender.trend import HALF_LIVES_DAYS, Trend
-from recommender.tuning import HALF_LIFE_EVENTS, LONG_STREAM_DAYS, MIXES, SHORTLIST_LENGTH, Mix, TrendTuner, shortlists
+from recommender.tuning import (
+    HALF_LIFE_EVENTS,
+    LONG_STREAM_DAYS,
+    MIXES,
+    SETTINGS,
+    SHORTLIST_LENGTH,
+    Mix,
+    TrendTuner,
+)
 
 LIVES = len(HALF_LIVES_DAYS)
 VALUES = st.lists(st.integers(0, 100).map(lambda percent: percent / 100), min_size=15, max_size=15)
@@ -23,11 +31,13 @@ def shortlist_with(item: int, winner: int, place: int) -> np.ndarray[tuple[int, 
     return found
 
 
-@given(VALUES, st.lists(VALUES, min_size=LIVES, max_size=LIVES))
-def test_a_shortlist_is_the_best_of_its_setting(votes: list[float], trends: list[list[float]]) -> None:
+@given(VALUES, st.lists(VALUES, min_size=LIVES, max_size=LIVES), st.sampled_from([NumpyKernels, CompiledKernels]))
+def test_a_shortlist_is_the_best_of_its_setting(
+    votes: list[float], trends: list[list[float]], kernels: type[Kernels]
+) -> None:
     """(1 − w) · votes + w · trend, the ten greatest, for every setting at once."""
     pool = np.arange(100, 115, dtype=np.int32)
-    ours = shortlists(pool, np.array(votes), np.array(trends))
+    ours = kernels().shortlists(pool, (np.array(votes), np.array(trends)), SETTINGS, SHORTLIST_LENGTH)
     for mix, row in zip(MIXES, ours.tolist(), strict=True):
         plain = [(1 - mix.weight) * v + mix.weight * t for v, t in zip(votes, trends[mix.half_life], strict=True)]
         assert [plain[item - 100] for item in row] == pytest.approx(sorted(plain, reverse=True)[:SHORTLIST_LENGTH])
@@ -117,7 +127,7 @@ def test_the_mix_lets_unvoted_items_in_and_keeps_what_votes_say() -> None:
     trend = Trend()
     trend.count(np.array([0, 1], np.int32), np.array([0, 86_400_000 * 7]), 1)
     tally = Tally(np.array([0], np.int32), np.array([4.0]), np.array([3]), np.array([2.0]), np.array([1.0]))
-    found = mixed(tally, trend, np.array([1], np.int32), Mix(1, 0.25))
+    found = mixed(tally, TrendShare(trend.sums(1, 2), np.array([1], np.int32), 0.25))
     assert found.dense.tolist() == [0, 1]
     assert found.score.tolist() == pytest.approx([0.75 + 0.25 * 0.5, 0.25])
     assert (found.support.tolist(), found.weight.tolist(), found.pull.tolist()) == ([3, 0], [2.0, 0.0], [1.0, 0.0])
