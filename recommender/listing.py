@@ -188,7 +188,7 @@ class Lister:
         if self._lists % asking.rules.tuning_every_lists:
             return
         trend, none = statistics.trend, np.empty(0, np.int32)
-        leaders = [self._ranker.unlisted(asking.rated, asking.seen, none, trend.leaders(life)) for life in LIVES]
+        leaders = [self._ranker.unlisted(asking.rated, asking.seen, none, trend.best(life)) for life in LIVES]
         order = self._order(asking.rules, tally, asking.rules.list_length)
         self.tuner.remember(asking.identity, all_shortlists(self._kernels, tally, order, trend, leaders, self._fit()))
 

@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 
 from recommender.item_index import Dense
 from recommender.kernels import Kernels, Tally, scaled
-from recommender.profile import Floats
 from recommender.trend import HALF_LIVES_DAYS, Trend
 from recommender.tuning import SETTINGS, SHORTLIST_LENGTH
 
@@ -23,10 +22,10 @@ def all_shortlists(
         tally: what was voted for.
         order: the best of it, by their places in it.
         trend: popularity.
-        leaders: those that may be shown, by half-life.
+        leaders: those that may be shown, by half-life, best first.
         scratch: numbers from 0 on, of any kind; as long as the catalogue, and overwritten.
     """
-    first = [_foremost(some, trend.of(some, life)) for life, some in enumerate(leaders)]
+    first = [some[:_POOL_PLACES] for some in leaders]
     pool = np.unique(np.concatenate((tally.dense[order[:_POOL_PLACES]], *first)))
     votes = np.zeros(len(pool))
     if len(tally.dense):
@@ -36,9 +35,3 @@ def all_shortlists(
         votes = np.where(tally.dense[places] == pool, scaled(tally.score)[places], 0.0)
     trends = np.stack([scaled(trend.of(pool, life)) for life in range(len(HALF_LIVES_DAYS))])
     return kernels.shortlists(pool, (votes, trends), SETTINGS, SHORTLIST_LENGTH)
-
-
-def _foremost(items: Dense, trends: Floats) -> Dense:
-    if len(items) <= _POOL_PLACES:
-        return items
-    return items[np.argpartition(-trends, _POOL_PLACES)[:_POOL_PLACES]]

@@ -41,5 +41,5 @@ def predict_any(statistics: ItemStatistics, rules: RankingRules, baseline: float
 
 
 def _clipped(predictions: Floats, rules: RankingRules) -> Floats:
-    clipped: Floats = np.clip(predictions, rules.scale_min, rules.scale_max)
+    clipped: Floats = np.minimum(np.maximum(predictions, rules.scale_min), rules.scale_max)
     return clipped

@@ -31,6 +31,7 @@ class Ranker:
         self._ranks: Dense = np.full(1024, OPEN, np.int32)
         # What an item's rank is while nobody asks: `SEEN` for what may be shown to nobody.
         self._idle: Dense = np.full(1024, OPEN, np.int32)
+        self._are_some_closed = False
         self._marks: NDArray[np.bool_] = np.zeros(1024, np.bool_)
         self._positions: dict[tuple[float, float], Floats] = {}
 
@@ -39,6 +40,7 @@ class Ranker:
         self._fit()
         self._idle.fill(OPEN)
         self._idle[items] = SEEN
+        self._are_some_closed = len(items) > 0
         self._ranks[:] = self._idle
 
     def closed(self) -> NDArray[np.bool_]:
@@ -82,7 +84,7 @@ class Ranker:
     def unlisted(self, rated: Dense, seen: Dense, listed: Dense, items: Dense) -> Dense:
         """Those of the items that the user has not seen and that are not listed yet."""
         self._fit()
-        wanted = items[self._idle[items] == OPEN]
+        wanted = items[self._idle[items] == OPEN] if self._are_some_closed else items
         return self._kernels.without(wanted, (listed, rated, seen), self._marks)
 
     def _ballots(self, ranks: Dense, profiles: Profiles, similarities: Floats, rules: RankingRules) -> Ballots:

@@ -27,6 +27,7 @@ class Trend:
         self._leads: NDArray[np.bool_] = np.zeros((lives, 1024), np.bool_)
         self._leaders: list[Dense] = [np.empty(0, np.int32) for _ in range(lives)]
         self._bars: Floats = np.zeros((lives, 1))
+        self._in_order: dict[int, Dense] = {}
         self._is_empty = True
         self._origin_ms = self._first_ms = self._last_ms = 0
 
@@ -44,6 +45,7 @@ class Trend:
         """Count ratings of different items at these instants, or take them back."""
         if not len(dense):
             return
+        self._in_order.clear()
         self._reach(int(at_ms.min()), int(at_ms.max()), int(dense.max()))
         weights = np.exp2(np.maximum((at_ms - self._origin_ms) / self._half_lives_ms, -1e6))
         self._sums[:, dense] = np.maximum(self._sums[:, dense] + sign * weights, 0.0)
@@ -64,6 +66,15 @@ class Trend:
     def leaders(self, half_life: int) -> Dense:
         """The most popular items, at least `LEADERS_MAX` where there are as many, in no order."""
         return self._leaders[half_life]
+
+    def best(self, half_life: int) -> Dense:
+        """The same, the most popular first; put in order once until something is counted."""
+        found = self._in_order.get(half_life)
+        if found is None:
+            leaders = self._leaders[half_life]
+            order = np.argsort(-self._sums[half_life, leaders], kind="stable")
+            found = self._in_order[half_life] = leaders[order]
+        return found
 
     def _reach(self, first_ms: int, last_ms: int, item: int) -> None:
         self._fit(item)

@@ -7,6 +7,7 @@ ranks first in every query), so none is ever built except through `SparseVector`
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from recommender.profile import Floats, History
 YEAR_MS = 365 * 86_400_000
 ORIGIN_MS = 946_684_800_000
 """The first of January 2000: an instant so near to all events that no fading value leaves the range of float32."""
+_RECENCIES_MAX = 256
 DIMENSIONS_MAX = 65_536
 """Dimensions of a dense vector; Qdrant takes no more."""
 
@@ -171,9 +173,12 @@ class ValueRule:
 _NOTHING_FURTHER = (None, 1.0, 0.0, 1.0, "latest")
 
 
+@lru_cache(maxsize=_RECENCIES_MAX)
 def recency(n: int, half_life: float) -> Floats:
     """Weights of n entries in history order: 0.5^(age / half_life), age in events; a half-life of 0: all 1."""
-    return 0.5 ** (np.arange(n - 1, -1, -1) / half_life) if half_life else np.ones(n)
+    weights: Floats = 0.5 ** (np.arange(n - 1, -1, -1) / half_life) if half_life else np.ones(n)
+    weights.flags.writeable = False
+    return weights
 
 
 def user_vector(history: History, rule: ValueRule) -> SparseVector | None:
