@@ -61,6 +61,7 @@ _FIELDS = {
     name: frozenset(info.alias or field_name for field_name, info in model.model_fields.items()) | {"type"}
     for name, model in EVENT_MODELS.items()
 }
+_ABOUT_ITEMS = (Rated, Retracted)
 
 
 def decoder_for(wire_format: Format) -> Decoder:
@@ -94,11 +95,11 @@ def _parse(value: bytes | None) -> dict[str, Any]:
 
 def _kind(document: dict[str, Any]) -> str:
     kind = document.get("type", "rated")
+    if isinstance(kind, str) and kind in EVENT_MODELS:
+        return kind
     known = ", ".join(EVENT_MODELS)
     if not isinstance(kind, str):
         raise MalformedRecordError("unknown_type", f"the type is not text: send one of {known}")
-    if kind in EVENT_MODELS:
-        return kind
     if kind in RESERVED_TYPES:
         raise MalformedRecordError("reserved_type", f"the type {kind!r} is reserved and not taken yet")
     raise MalformedRecordError("unknown_type", f"unknown type {kind[:64]!r}: this version knows {known}")
@@ -118,16 +119,15 @@ def _check_key(key: bytes | None, user_id: str) -> None:
 
 
 def _check_content(event: Event, record: RawRecord, rules: WireRules) -> int:
-    if isinstance(event, Rated | Retracted):
-        check_item_kind(event.item_id, rules.catalogue)
+    record_ms = _usable(record.timestamp_ms)
+    if not isinstance(event, _ABOUT_ITEMS):
+        return record_ms or 0
+    check_item_kind(event.item_id, rules.catalogue)
     if isinstance(event, Rated) and event.rating not in rules.scale:
         raise MalformedRecordError(
             "rating_out_of_scale",
             f"the rating {event.rating} lies outside the scale {rules.scale}",
         )
-    record_ms = _usable(record.timestamp_ms)
-    if not isinstance(event, Rated | Retracted):
-        return record_ms or 0
     if event.rated_at is not None:
         _check_time(event.rated_at, record_ms)
         return event.rated_at
