@@ -21,7 +21,7 @@ from recommender.explaining import Explainer
 from recommender.profile import Change, Forget, Rate, Retract, SetAttributes, Update, UserState
 from recommender.recommender import Recommender
 from schemas.dead_letters import RefusedRecord, dead_letter
-from schemas.decode import Decoded, Decoder, RawRecord, WireRules
+from schemas.decode import Decoded, Decoder, WireRules
 from schemas.events import Event, Forgotten, ProfileChanged, Rated, Retracted
 from schemas.messages import Message
 from schemas.reasons import MalformedRecordError
@@ -145,8 +145,7 @@ class Handler:
         unknown_fields = 0
         for record in records:
             try:
-                raw = RawRecord(record.key, record.value, record.timestamp_ms)
-                decoded = self._door.decode(raw, self._door.rules)
+                decoded = self._door.decode(record, self._door.rules)
             except MalformedRecordError as error:
                 # Without its traceback, which holds this very frame, and in it the batch.
                 sorted_.refused.append((record, error.with_traceback(None)))

@@ -5,7 +5,7 @@ that meets them again finds them applied and publishes their lists all the same.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self, cast
 
 from confluent_kafka import (
@@ -157,7 +157,7 @@ class RebuildFeed:
         if (error := message.error()) is not None:
             self._check(error, message)
             return None
-        record = replace(record_of(message, self._ids), replayed=True)
+        record = record_of(message, self._ids)._replace(replayed=True)
         self.next[record.topic, record.partition] = record.offset + 1
         return record
 

@@ -24,8 +24,7 @@ Entry = tuple[int, float, int]
 AttributeValue = bool | int | float | str
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(NamedTuple):
     """The user rated `item` (dimension) with `rating` (catalogue scale) at `at_ms` (epoch ms)."""
 
     item: int
@@ -33,8 +32,7 @@ class Rate:
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Retract:
+class Retract(NamedTuple):
     """The user took the rating of `item` back at `at_ms` (epoch ms)."""
 
     item: int
@@ -56,8 +54,7 @@ class Forget:
 Change = Rate | Retract | SetAttributes | Forget
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """A change of one user, with the source (topic id and partition) and offset it was read from."""
 
     source: str

@@ -6,7 +6,7 @@ Of a JSON key that comes twice the last counts. A Kafka timestamp before 1990 or
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Protocol
 
 from schemas.documents import json_object, validated
 from schemas.events import EVENT_MODELS, RESERVED_TYPES, Event, Rated, Retracted
@@ -27,17 +27,26 @@ class WireRules:
     refuse_unknown_fields: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RawRecord:
+class Undecoded(Protocol):
     """A Kafka record as it came: key and value bytes (None: null) and its timestamp in epoch ms (None: not set)."""
+
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def timestamp_ms(self) -> int | None: ...  # noqa: D102
+
+
+class RawRecord(NamedTuple):
+    """Such a record, and nothing else."""
 
     key: bytes | None
     value: bytes | None
     timestamp_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A valid event, when it counts, and what was ignored.
 
     `at_ms` is in epoch ms: `rated_at`, else the record's own time; 0 for a `profile` or `forget` without either.
@@ -48,7 +57,7 @@ class Decoded:
     unknown_fields: int
 
 
-Decoder = Callable[[RawRecord, WireRules], Decoded]
+Decoder = Callable[[Undecoded, WireRules], Decoded]
 
 _REASON_OF_FIELD: dict[str, Reason] = {
     "user_id": "bad_user_id",
@@ -69,7 +78,7 @@ def decoder_for(wire_format: Format) -> Decoder:
     return {"json": decode_json}[wire_format]
 
 
-def decode_json(record: RawRecord, rules: WireRules) -> Decoded:
+def decode_json(record: Undecoded, rules: WireRules) -> Decoded:
     """An event from JSON bytes.
 
     Raises:
@@ -118,7 +127,7 @@ def _check_key(key: bytes | None, user_id: str) -> None:
         raise MalformedRecordError("key_mismatch", "the record's key is not its user_id in UTF-8: key it with that")
 
 
-def _check_content(event: Event, record: RawRecord, rules: WireRules) -> int:
+def _check_content(event: Event, record: Undecoded, rules: WireRules) -> int:
     record_ms = _usable(record.timestamp_ms)
     if not isinstance(event, _ABOUT_ITEMS):
         return record_ms or 0

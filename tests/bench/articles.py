@@ -199,7 +199,7 @@ def _ours(stack: ExitStack, ratings: Ratings) -> Ours:
         for user, item, rating, at_ms in grouped.rows()
     )
     rows = records(settings.input_topics[0], messages, PARTITIONS)
-    for batch in batches((replace(row, headers=(LOAD_HEADER,)) for row in rows), FILL_BATCH):
+    for batch in batches((row._replace(headers=(LOAD_HEADER,)) for row in rows), FILL_BATCH):
         service.take(batch)
     return Ours(service, iter(range(sys.maxsize)))
 

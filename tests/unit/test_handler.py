@@ -139,12 +139,12 @@ def event(offset: int, user: str = "u", partition: int = 0, *, replayed: bool = 
 
 
 def bad(offset: int, *, replayed: bool = False) -> Record:
-    return replace(event(offset, replayed=replayed), value=b"{", headers=(("trace", b"1"),))
+    return event(offset, replayed=replayed)._replace(value=b"{", headers=(("trace", b"1"),))
 
 
 def again(records: Iterable[Record]) -> list[Record]:
     """The same records, delivered once more after they were committed."""
-    return [replace(record, replayed=True) for record in records]
+    return [record._replace(replayed=True) for record in records]
 
 
 def value_of(message: Message) -> RecommendationList:
@@ -191,7 +191,7 @@ def test_a_batch_without_the_last_event_publishes_nothing() -> None:
 
 def loaded(record: Record) -> Record:
     """The same record as history, with more of its user's behind it."""
-    return replace(record, headers=(LOAD_HEADER,))
+    return record._replace(headers=(LOAD_HEADER,))
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
@@ -250,7 +250,7 @@ class Topic:
             position = self._step(position, 2, 0, is_committed=True)
 
     def _step(self, position: int, size: int, back: int, *, is_committed: bool) -> int:
-        batch = [replace(r, replayed=r.offset < self.committed) for r in self.records[position : position + size]]
+        batch = [r._replace(replayed=r.offset < self.committed) for r in self.records[position : position + size]]
         messages = self.rig.handle(batch)
         self.handled += len(batch)
         end = position + len(batch)
@@ -384,7 +384,7 @@ def test_a_batch_counts_for_a_limit_once_it_is_committed() -> None:
 def test_a_dead_letter_knows_the_time_of_its_record_and_its_own_limit() -> None:
     """Law: sent again a record counts from its own time; and what its topic cannot take is not tried."""
     rig = Rig(dead_letter_max_bytes=10_000)
-    small, large = rig.handle([bad(4), replace(bad(5), value=b"{" * 10_000)])
+    small, large = rig.handle([bad(4), bad(5)._replace(value=b"{" * 10_000)])
     assert dict(small.headers)["tastestream-timestamp-ms"] == str(bad(4).timestamp_ms).encode()
     assert (small.value, large.value) == (b"{", None)
     assert dict(large.headers)["tastestream-omitted"] == b"value,headers"

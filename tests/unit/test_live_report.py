@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -206,10 +206,10 @@ def test_replayed_events_do_not_count() -> None:
     """Law: what had been committed before was judged before; new events of the same batch are."""
     rig = Rig()
     rig.handle(rig.event("u", 1))
-    replayed = replace(rig.event("u", 2), replayed=True)
+    replayed = rig.event("u", 2)._replace(replayed=True)
     rig.handle(replayed, rig.event("u", 3))
     assert rig.counted() == (1, 1)
-    rig.handle(replace(rig.event("u", 4), replayed=True))
+    rig.handle(rig.event("u", 4)._replace(replayed=True))
     assert rig.counted() == (1, 1)
 
 
@@ -217,7 +217,7 @@ def test_loaded_history_does_not_count() -> None:
     """Law: history that is brought in later was foretold by no list; live ratings beside it are judged."""
     rig = Rig()
     rig.handle(rig.event("u", 1))
-    history = replace(rig.event("u", 2), headers=(LOAD_HEADER,))
+    history = rig.event("u", 2)._replace(headers=(LOAD_HEADER,))
     rig.handle(history, rig.event("u", 3))
     assert rig.counted() == (1, 1)
 
@@ -281,7 +281,7 @@ def test_a_replay_alone_is_committed_without_its_record() -> None:
     """Law: a record that was handed out but not sent is handed out again."""
     rig = Rig()
     rig.now_s = EVERY_S
-    assert len(records_of(rig.handler.handle(Batch([replace(rig.event("u", 1), replayed=True)])))) == 1
+    assert len(records_of(rig.handler.handle(Batch([rig.event("u", 1)._replace(replayed=True)])))) == 1
     assert len(records_of(rig.report.due(NOW_MS))) == 1
 
 

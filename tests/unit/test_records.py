@@ -1,7 +1,5 @@
 """Where a partition begins, and what a batch commits: the arithmetic under the delivery guarantee."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,6 +122,6 @@ def test_replayed_records_are_never_committed() -> None:
 
 def test_partitions_of_the_same_number_are_told_apart() -> None:
     """Law: a partition is named by its topic and its number together."""
-    batch = Batch([record(3), replace(record(8), topic="more", source="other:0")])
+    batch = Batch([record(3), record(8)._replace(topic="more", source="other:0")])
     assert batch.first_offsets() == {"id:0": 3, "other:0": 8}
     assert batch.next_offsets() == {("ratings", 0): 4, ("more", 0): 9}

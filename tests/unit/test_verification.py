@@ -139,7 +139,7 @@ def test_a_fold_is_right_and_an_altered_one_wrong(life: list[Change], data: st.D
     skipped = folded([*rows[:at], *rows[at + 1 :]])
     if at < len(rows) - 1:
         assert judged(skipped, rows).kind == "wrong"
-    doubled = fold(folded(rows), [replace(rows[at], offset=10_000)], MAKING.limits)
+    doubled = fold(folded(rows), [rows[at]._replace(offset=10_000)], MAKING.limits)
     assert judged(doubled, rows).kind == "wrong"
 
 
@@ -335,7 +335,7 @@ def filled(*users: str, wrong: Sequence[str] = ()) -> tuple[PointMemory, list[Up
     """A store and the events it was made from; the wrong ones have an attribute of nobody's making."""
     store, rows = PointMemory(StoreSettings("integer", 0.5, 5.0, "v")), list[Update]()
     for number, user in enumerate(users):
-        mine = [replace(row, offset=row.offset + 100 * number) for row in updates(FULL, user_id=user)]
+        mine = [row._replace(offset=row.offset + 100 * number) for row in updates(FULL, user_id=user)]
         put(store, user, replace(folded(mine), attributes={"odd": 1}) if user in wrong else folded(mine))
         rows += mine
     return store, rows
