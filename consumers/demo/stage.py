@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
+from pydantic import SecretStr
 
 from consumers.cluster import Cluster
 from consumers.settings import Settings
@@ -174,14 +175,18 @@ def _settings(servers: str, namespace: str | None, place: Path) -> Settings:
 
 
 def _variables(settings: Settings) -> dict[str, str]:
-    document = settings.model_dump(exclude_unset=True, mode="json")
+    document = settings.model_dump(exclude_unset=True)
     namespace = {} if settings.namespace is None else {"TASTESTREAM_NAMESPACE": settings.namespace}
     return {"TASTESTREAM_INSTANCE": settings.instance, **namespace} | {
-        f"TASTESTREAM_{section.upper()}__{name.upper()}": str(value)
+        f"TASTESTREAM_{section.upper()}__{name.upper()}": _text(value)
         for section, values in document.items()
         if isinstance(values, dict)
         for name, value in values.items()
     }
+
+
+def _text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _foreign_environment() -> dict[str, str]:

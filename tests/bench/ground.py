@@ -65,9 +65,10 @@ class Deployment:
         send(self.settings.kafka.bootstrap_servers, self.settings.input_topics[0], messages)
 
     @contextmanager
-    def worker(self) -> Iterator[Worker]:
-        """`python -m consumers run`, killed at the end of the block."""
-        worker = Worker(self.settings, self.folder / "worker.log")
+    def worker(self, settings: Settings | None = None) -> Iterator[Worker]:
+        """`python -m consumers run`, killed at the end of the block; `settings` are those of one among several."""
+        settings = settings or self.settings
+        worker = Worker(settings, self.folder / f"{settings.instance}.log")
         try:
             yield worker
         finally:
@@ -118,7 +119,7 @@ def step_seconds(worker: Worker) -> dict[str, float]:
 
 @contextmanager
 def deployment(servers: str, **sections: Mapping[str, Any]) -> Iterator[Deployment]:
-    """Topics and a folder, both gone afterwards; `sections` are settings that differ from the defaults."""
+    """Topics and a folder, both gone afterwards; `sections` are settings beside or instead of those given here."""
     with tempfile.TemporaryDirectory(prefix="tastestream-bench-") as name:
         folder = Path(name)
         given: dict[str, Any] = {
@@ -129,7 +130,9 @@ def deployment(servers: str, **sections: Mapping[str, Any]) -> Iterator[Deployme
             "http": {"port": free_ports(["http"])["http"]},
             "log": {"format": "json"},
         }
-        settings = Settings(**given, **sections)
+        for section, values in sections.items():
+            given[section] = {**given.get(section, {}), **values}
+        settings = Settings(**given)
         cluster = Cluster(settings.kafka.client_config(), settings.kafka.request_timeout_s)
         cluster.check_reachable()
         specs, groups = topic_plan(settings)

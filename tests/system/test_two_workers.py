@@ -5,21 +5,28 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition, murmur2
 from deployment import Deployment
 from qdrant_double import QdrantDouble
 from qdrant_process import QdrantProcess
 from sample_ratings import ratings
 from service_process import WAIT_S, WorkerProcess, await_until
-from topic_truth import assert_equal_states, assert_exactly_once, folded, updates
+from topic_truth import assert_equal_states, assert_exactly_once, committed_records, folded, updates
 
 from consumers.app import check_cluster, transactional_sink
 from consumers.exit_codes import ExitCode
 from producers.sink import FencedError, TransactionalSink
+from schemas.events import Rated
 from schemas.messages import Message
+from schemas.recommendations import decode_list
 
 EVENTS = 3_000
 PARTITIONS = 4
+TURNS_EACH = 4
+YEAR_2020_MS = 1_577_836_800_000
+TASTE = {item: float(5 - item % 3) for item in range(8)}
+"""What all users of a circle have rated alike."""
+FIRST_NEW_ITEM = 100
 
 
 @pytest.fixture
@@ -99,6 +106,37 @@ def test_a_write_that_arrives_after_another_worker_took_over_changes_nothing(
         made.await_lag(0, sleeper, other)
         assert [sleeper.stop(), other.stop()] == [0, 0]
         assert_exactly_once(made)
+
+
+def test_a_list_knows_what_neighbours_of_the_other_worker_have_just_rated(deployment: Deployment) -> None:
+    """Users in turn rate an item nobody had; the next one's list has all of them, whichever worker wrote them."""
+    workers = pair(deployment, "a", "b")
+    circle = [next(n for n in range(1_000) if murmur2(str(n).encode(), PARTITIONS) == p) for p in range(PARTITIONS)]
+    deployment.produce(rated(user, item, rating) for item, rating in TASTE.items() for user in circle)
+    deployment.await_lag(0, *workers)
+    for turn in range(TURNS_EACH * PARTITIONS):
+        deployment.produce([rated(circle[turn % PARTITIONS], FIRST_NEW_ITEM + turn, 5.0)])
+        deployment.await_lag(0, *workers)
+    shown = items_by_version(deployment)
+    for turn in range(TURNS_EACH * PARTITIONS):
+        user, version = circle[turn % PARTITIONS], len(TASTE) + 1 + turn // PARTITIONS
+        of_others = {FIRST_NEW_ITEM + one for one in range(turn) if (turn - one) % PARTITIONS}
+        assert of_others <= shown[str(user), version], f"turn {turn}"
+    assert [worker.stop() for worker in workers] == [0, 0]
+    assert_exactly_once(deployment)
+
+
+def rated(user: int, item: int, rating: float) -> Rated:
+    return Rated(user_id=str(user), item_id=item, rating=rating, rated_at=YEAR_2020_MS + item)
+
+
+def items_by_version(deployment: Deployment) -> dict[tuple[str, int], set[int | str]]:
+    """The items of every list, by user and by the version of the state that it answers to."""
+    records = committed_records(deployment, deployment.settings.recommendations_topic)
+    lists = [decode_list(record.value() or b"") for record in records]
+    return {
+        (found["user_id"], found["state"]["version"]): {item["item_id"] for item in found["items"]} for found in lists
+    }
 
 
 def test_of_two_workers_of_one_name_the_first_ends(deployment: Deployment) -> None:
