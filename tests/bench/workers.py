@@ -48,7 +48,7 @@ def main() -> int:
     warm_up, backlog = bench.repeats(WARM_UP, QUICK_WARM_UP), bench.repeats(BACKLOG, QUICK_BACKLOG)
     runs: dict[int, list[Run]] = {workers: [] for workers in WORKERS}
     with kafka(bench.say) as servers:
-        for number in range(bench.repeats(full=3, quick=2)):
+        for number in range(bench.repeats(full=3, quick=1)):
             for workers, found in runs.items():
                 bench.say(f"repeat {number + 1}: {_named(workers)}")
                 found.append(_run(servers, workers, warm_up, backlog))
