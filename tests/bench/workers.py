@@ -8,7 +8,8 @@ the partitions, have counted the stored users and are warm. The clock runs from 
 The server (`shared_store.py`), the broker, the workers and that reader share the machine's cores. So beside the rate
 stands what a refresh takes of processors, by whom, and how many refreshes these cores could do if nobody ever waited;
 no number of workers is faster than that, or than a server that does one request at a time. Workers in each other's way
-would have cores to spare, and wait longer for the store the more of them there are.
+would have cores to spare, and wait longer for the store the more of them there are. On a machine that strangers keep
+busy the speed-up is too high, as more processes get more of it: how many cores strangers had stands beside it.
 
 A user belongs to one worker; as a neighbour, to all. At the end every state has to be the same as with one worker, bit
 for bit. That a worker's lists know what another one has just written is a test of its own
