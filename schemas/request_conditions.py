@@ -46,6 +46,10 @@ class Conditions(BaseModel):
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True, extra="forbid")
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """The same one: it is frozen, and pydantic would copy a default anew for every question."""
+        return self
+
 
 def _refused(message: str) -> PydanticCustomError:
     return PydanticCustomError("bad_filter", "{why}", {"why": message})

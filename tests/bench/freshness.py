@@ -12,10 +12,9 @@ machine, and a round's ratio is that round's own. Two questions:
   There is no cliff where p50 at 90 % is at most three times that at 50 %; a queue that does not drain has no bound.
 """
 
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast
@@ -25,10 +24,9 @@ import orjson
 from confluent_kafka import Message as KafkaMessage
 
 from consumers.demo.stage import Worker
-from producers.broker_process import bound_to_parent
 from schemas.events import Rated
-from tests.bench.frame import ROOT, Bench, Requirement, Spread, spread
-from tests.bench.ground import Deployment, demo_events, deployment, kafka, load, step_seconds
+from tests.bench.frame import Bench, Requirement, Spread, spread
+from tests.bench.ground import demo_events, deployment, kafka, load, step_seconds
 from tests.bench.probe import ID_HEADER, Probe, Round, new_ratings, rating_users
 
 IDLE_RATIO_MAX = 4.0
@@ -41,7 +39,6 @@ PERCENTILES = ((50, "p50"), (99, "p99"), (100, "max"))
 DISTRIBUTION = (*range(1, 100), 99.5, 99.9, 100)
 """Percentiles that are kept of all waits, for the plot."""
 WARM_UP_EVENTS = 60
-STOP_TIMEOUT_S = 10.0
 
 Rounds = list[tuple[Round, Round]]
 """Through the service, and through the echo."""
@@ -112,7 +109,8 @@ def _pair(bench: Bench, stack: ExitStack) -> Pair:
     load(place, worker, demo_events())
     pair = Pair(bench, worker, Probe(place, stack, _list_id), Probe(bare, stack, _header_id), new_ratings())
     pair.service.round(pair.take(WARM_UP_EVENTS), IDLE_RATE_PER_S)
-    stack.enter_context(_echo_process(bare, pair.service.last_value))
+    lists = (bare.settings.input_topics[0], bare.settings.recommendations_topic)
+    stack.enter_context(bare.echo(lists, pair.service.last_value))
     pair.echo.round(pair.take(WARM_UP_EVENTS), IDLE_RATE_PER_S)
     return pair
 
@@ -125,26 +123,6 @@ def _list_id(message: KafkaMessage) -> str | None:
 def _header_id(message: KafkaMessage) -> str | None:
     value = dict(cast("list[tuple[str, bytes]]", message.headers() or [])).get(ID_HEADER)
     return None if value is None else value.decode()
-
-
-@contextmanager
-def _echo_process(place: Deployment, value: bytes) -> Iterator[None]:
-    settings = place.settings
-    file = place.folder / "list.json"
-    file.write_bytes(value)
-    topics = [settings.input_topics[0], settings.recommendations_topic]
-    arguments = [settings.kafka.bootstrap_servers, settings.group, *topics, str(file)]
-    command = [*bound_to_parent(), sys.executable, "-m", "tests.bench.echo", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _report_idle(bench: Bench, rounds: Rounds, list_bytes: int) -> None:

@@ -5,6 +5,8 @@ Every deployment has a namespace of its own, so that several may follow each oth
 
 import os
 import secrets
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,15 +29,18 @@ from consumers.topics import make
 from producers.broker import BrokerOptions, LocalBroker
 from producers.broker_artifacts import Progress
 from producers.broker_config import free_ports
+from producers.broker_process import bound_to_parent
 from producers.datasets import bundled_dataset
 from producers.tables import time_order
 from schemas.encode import event_message
 from schemas.events import Rated
 from schemas.messages import Message
+from tests.bench.frame import ROOT
 
 SEND_TIMEOUT_S = 120.0
 LEADERS_TIMEOUT_S = 30.0
 PATIENCE_S = 60.0
+STOP_TIMEOUT_S = 10.0
 
 
 @contextmanager
@@ -73,6 +78,24 @@ class Deployment:
             yield worker
         finally:
             worker.end()
+
+    @contextmanager
+    def echo(self, topics: tuple[str, str], value: bytes) -> Iterator[None]:
+        """`python -m tests.bench.echo`, which answers what comes into the first topic with `value` in the second."""
+        file = self.folder / "echo"
+        file.write_bytes(value)
+        arguments = [self.settings.kafka.bootstrap_servers, self.settings.group, *topics, str(file)]
+        command = [*bound_to_parent(), sys.executable, "-m", "tests.bench.echo", *arguments]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def await_lists(audience: Audience, worker: Worker, events: int) -> None:

@@ -4,6 +4,10 @@ The worker has taken the whole demonstration in before. Requests ask for the lis
 order by chance, and are appended at instants by chance (a Poisson process) whether or not answers come. A wait begins
 when its request was due, so that a sender that was held up hides nothing, and ends when a read_committed reader has the
 reply. Sender and reader share the machine with worker and broker.
+
+Beside it a bare echo is asked at the lowest rate (`echo.py`): what reading, one transaction after the other and reading
+again take where an answer costs nothing. Brokers are slow until they have done the same some thousand times, so both
+are asked for a while before anything is measured.
 """
 
 import itertools
@@ -28,7 +32,7 @@ TARGET_RATE = 1_000
 ROUND_S, QUICK_ROUND_S = 10.0, 4.0
 BACKLOG, QUICK_BACKLOG = 10_000, 2_000
 QUICK_EVENTS = 20_000
-WARM_UP = 300
+WARM_UP_RATE, WARM_UP_S = 200, 15.0
 LOOK_S = 0.001
 SEED = 5
 STEPS = ("answer", "reply")
@@ -56,6 +60,7 @@ class Client:
         self._replies = reader.from_now_on(LOOK_S)
         self._rng = np.random.default_rng(SEED)
         self._ids = itertools.count()
+        self.last_value = b""
         self._users = self._in_turn(users)
 
     def at_rate(self, per_s: float, seconds: float) -> Round:
@@ -94,6 +99,7 @@ class Client:
         message = next(self._replies)
         if message is not None:
             seen[message.key() or b""] = time.perf_counter()
+            self.last_value = message.value() or b""
 
     def _in_turn(self, users: list[str]) -> Iterator[str]:
         while True:
@@ -113,22 +119,40 @@ def main() -> int:
         await_answer(place, worker, (events[0].key or b"").decode(), "first", PATIENCE_S)
         users = sorted({(event.key or b"").decode() for event in events})
         client = Client(place, worker, users, stack)
-        client.at_once(WARM_UP)
-        _measure(bench, client)
+        bench.say("warming up")
+        client.at_rate(WARM_UP_RATE, WARM_UP_S)
+        bare = stack.enter_context(deployment(servers))
+        requests, replies = bare.settings.request_topics
+        stack.enter_context(bare.echo((requests, replies), client.last_value))
+        echo = Client(bare, worker, users, stack)
+        echo.at_rate(WARM_UP_RATE, WARM_UP_S)
+        _measure(bench, client, echo)
     return bench.finish()
 
 
-def _measure(bench: Bench, client: Client) -> None:
+def _measure(bench: Bench, client: Client, echo: Client) -> None:
     rates, backlog = (QUICK_RATES, QUICK_BACKLOG) if bench.quick else (RATES, BACKLOG)
     rounds: dict[int, list[Round]] = {rate: [] for rate in rates}
-    backlogs = []
+    backlogs, echoes = list[Round](), list[Round]()
+    seconds = QUICK_ROUND_S if bench.quick else ROUND_S
     for number in range(bench.repeats(full=3, quick=1)):
+        bench.say(f"repeat {number + 1}: {rates[0]} requests/s through the echo")
+        echoes.append(echo.at_rate(rates[0], seconds))
         for rate, found in rounds.items():
             bench.say(f"repeat {number + 1}: {rate} requests/s")
-            found.append(client.at_rate(rate, QUICK_ROUND_S if bench.quick else ROUND_S))
+            found.append(client.at_rate(rate, seconds))
         bench.say(f"repeat {number + 1}: {backlog} requests at once")
         backlogs.append(client.at_once(backlog))
+    _report_echo(bench, rates[0], rounds[rates[0]], echoes)
     _report(bench, rounds, backlogs)
+
+
+def _report_echo(bench: Bench, rate: int, rounds: list[Round], echoes: list[Round]) -> None:
+    for percent in PERCENTS:
+        bare_ms = [float(np.percentile(one.waits_ms, percent)) for one in echoes]
+        ratios = [float(np.percentile(one.waits_ms, percent)) / ms for one, ms in zip(rounds, bare_ms, strict=True)]
+        bench.figure(f"echo at {rate} requests/s, p{percent}", f"echo_{rate}_p{percent}_ms", spread(bare_ms), "ms")
+        bench.figure(f"service ÷ echo, p{percent}", f"echo_{rate}_p{percent}_ratio", spread(ratios))
 
 
 def _report(bench: Bench, rounds: dict[int, list[Round]], backlogs: list[Round]) -> None:

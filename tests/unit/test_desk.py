@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from consumers.answering.answers import Answers
-from consumers.answering.desk import Desk, DeskParts
+from consumers.answering.desk import FIRST_MAX, Desk, DeskParts
 from consumers.answering.request_source import RequestSource
 from consumers.metrics import Metrics
 from consumers.records import Batch, Record
@@ -185,6 +185,19 @@ def test_equal_requests_are_never_over_the_budget(monkeypatch: pytest.MonkeyPatc
             assert desk_of(world).step(0)
     assert (dear.sizes, committed(dear)) == ([1, 2, 4], [7])
     assert (cheap.sizes, committed(cheap)) == ([1, 2, 4, 8, 16, 32, 1], [64])
+
+
+def test_a_step_begins_with_what_the_last_one_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request at first, then as many as fit by what the last ones took, but never more than a few unseen."""
+    cost_s = [0.001] * 4 + [0.02] * 4 + [0.2] * 4 + [0.001] * 20
+    batches = [batch(*range(begin, end)) for begin, end in pairwise([0, 4, 8, 10, 12, 13, 32])]
+    world = World(batches, cost_s=cost_s)
+    monkeypatch.setattr(time, "monotonic", lambda: world.now_s)
+    desk = desk_of(world)
+    while desk.step(0):
+        pass
+    # Of 1 ms, as one finds out; of 20 ms, four where more were expected to fit; of 200 ms, two, then one by one.
+    assert world.sizes == [1, 2, 1, 4, 2, 1, 1, 1, FIRST_MAX, 11]
 
 
 @pytest.mark.parametrize("failure", [TransactionAbortedError("x"), StoreUnavailableError("away", 0.0)])

@@ -222,3 +222,13 @@ def test_what_is_decoded_is_valid_by_the_schema(document: dict[str, Any]) -> Non
         assert str(found)
     elif not any(isinstance(one, RequestError) for one in found.questions):
         VALIDATOR.validate(document)
+
+
+def test_what_is_not_asked_for_is_shared() -> None:
+    """Conditions are frozen, so two questions that name none have the same ones: none are made anew per request."""
+    first, second = (question({"user_id": "42"}) for _ in range(2))
+    assert isinstance(first, Recommend)
+    assert isinstance(second, Recommend)
+    assert first.neighbours is second.neighbours
+    assert first.rules is second.rules
+    assert first.items is second.items
