@@ -8,10 +8,10 @@ from unittest.mock import patch
 
 from confluent_kafka import TopicPartition
 from shape import Shape, polite, shape_of
-from simulated_store import SimulatedStore
 from simulation import Outcome, simulate
 
 from consumers import handler, source
+from consumers.catching_up import CatchingUp
 from consumers.membership import Membership
 from consumers.records import Assigned, Batch, Position, Record
 from consumers.source import KafkaSource
@@ -171,9 +171,22 @@ def _confirmed_anyhow(self: UserStates, user_id: str, state: UserState) -> UserS
 
 
 @contextmanager
-def no_flush() -> Iterator[None]:
-    """Edge's writes are left in memory when their offsets are committed."""
-    with patch.object(SimulatedStore, "flush", lambda _: None):
+def no_catching_up() -> Iterator[None]:
+    """New events of one topic are taken while old ones of another are yet to be replayed."""
+    with patch.object(CatchingUp, "begin", lambda *_: None):
+        yield
+
+
+@contextmanager
+def no_old_first() -> Iterator[None]:
+    """In the batch in which all is caught up, new events stay before old ones."""
+    real = CatchingUp.sorted
+
+    def as_they_came(self: CatchingUp, records: Sequence[Record]) -> tuple[list[Record], dict[tuple[str, int], int]]:
+        taken, put_back = real(self, records)
+        return [record for record in records if record in taken], put_back
+
+    with patch.object(CatchingUp, "sorted", as_they_came):
         yield
 
 
@@ -228,7 +241,10 @@ MUTANTS: dict[str, Mutant] = {
     "seek to committed: the batch is sought": Mutant(11, (rewind_to_batch,)),
     "redo with tried tags": Mutant(70, (tried_forgotten,)),
     "redo with every tag read": Mutant(2490, (last_read_only,)),
-    "flush before commit": Mutant(5, (no_flush,)),
+    "marker seek after a loss of power": Mutant(6, (no_marker_seek,)),
+    "marker one behind in a loss of power": Mutant(6, (marker_ahead,)),
+    "nothing new before all is caught up": Mutant(238, (no_catching_up,)),
+    "old before new": Mutant(20539, (no_old_first,)),
     # Two guards of one thing, either alone suffices: a batch is given up when partitions change while it waits, and no
     # callback runs between a poll and its commit otherwise; were it kept, its poll's metadata would be stale.
     "metadata from the poll, and batches given up": Mutant(65, (metadata_at_commit, batch_kept_over_rebalance)),
