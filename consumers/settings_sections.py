@@ -63,7 +63,7 @@ class QdrantSettings(Section):
     accept_lost_ratings_if_a_worker_dies: bool = False
     """Use two replicas all the same, which lose a rating when a worker dies right after a write that failed."""
     payload_indexes: bool | None = None
-    """Index what filters on users ask for; unset: on a server yes, on Edge no, where it adds 2 ms each to a commit."""
+    """Index what filters on users ask for; unset: on a server yes, on Edge no, where it adds 2 ms each to a flush."""
     indexed_attributes: Annotated[tuple[IndexedAttribute, ...], SEPARATED_BY_COMMAS] = (
         "age:float",
         "gender:keyword",

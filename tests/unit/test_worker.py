@@ -18,6 +18,7 @@ from consumers.health import Health
 from consumers.live_report import LiveReport
 from consumers.metrics import Metrics
 from consumers.offsets import SourceError
+from consumers.pool_upkeep import PoolUpkeep
 from consumers.records import Batch, Record
 from consumers.source import KafkaSource
 from consumers.surroundings import Surroundings
@@ -62,6 +63,17 @@ class Figures:
 
     def committed(self) -> None:
         self.committed_times += 1
+
+
+@dataclass
+class Moves:
+    """A neighbour pool's upkeep."""
+
+    moves: list[bool]
+
+    def step(self, users_max: int) -> bool:
+        assert users_max > 0
+        return bool(self.moves and self.moves.pop(0))
 
 
 @dataclass
@@ -172,6 +184,8 @@ class Rig:
     health: Health = field(default_factory=lambda: Health(60))
     has_desk: bool = False
     figures: Figures | None = None
+    moves: list[bool] | None = None
+    """Whether each look at the neighbour pool moves any users; then none does."""
     worker: Worker = field(init=False)
 
     def __post_init__(self) -> None:
@@ -184,6 +198,7 @@ class Rig:
             cast("Recommender", world),
             desk=cast("Desk", world) if self.has_desk else None,
             live=cast("LiveReport", self.figures) if self.figures else None,
+            pool=cast("PoolUpkeep", Moves(self.moves)) if self.moves else None,
         )
         around = Surroundings(self.metrics, self.health, cast("Watchdog", world), lambda: NOW_MS)
         self.worker = Worker(parts, self.limits, around)
@@ -350,6 +365,12 @@ def test_what_was_given_up_is_flushed_as_well(clock: Clock) -> None:
     abort = TransactionAbortedError("rebalanced")
     it = rig(batch(4), failures={"commit": [abort]}, limits=WorkerLimits(flush_interval_s=1.0))
     assert flushes_of(it, clock, 0, 2) == [0, 1]
+
+
+def test_users_who_change_sides_of_the_neighbour_pool_are_flushed(clock: Clock) -> None:
+    """Law: what is written between batches is written, too."""
+    it = Rig(World(), limits=WorkerLimits(flush_interval_s=1.0), moves=[True])
+    assert flushes_of(it, clock, 0, 0.9, 0.1, 50) == [0, 0, 1, 1]
 
 
 def test_stopping_flushes_what_was_written() -> None:
