@@ -4,6 +4,10 @@ No commit waits for it. A store's writes are a log, of which a kill takes nothin
 marker stands in it before the batch's users and vouches only for what stands before itself, so whatever is lost lies
 beyond the marker that is left: a restart replays it from Kafka, up to the committed offset states alone. Between two
 flushes a loss of power costs that replay, and nothing else.
+
+What was written and not committed is the exception. With several topics, a list that answers to an event of another one
+may count it, and were it lost, the same version would be published twice. So it is flushed before anything else is
+taken: after a setback, and at the start, for a worker that was killed.
 """
 
 import time
@@ -25,6 +29,15 @@ class PacedFlush:
         """Something was written to the store, or is about to be."""
         if self._unflushed_since is None:
             self._unflushed_since = time.monotonic()
+
+    def left_over(self) -> None:
+        """Flush what may have been written, be it by the worker before, and was not committed.
+
+        Raises:
+            StoreError: the store could not be flushed.
+        """
+        self.wrote()
+        self.now()
 
     def if_due(self) -> None:
         """Flush if that is due.

@@ -109,6 +109,7 @@ class Worker:
             ranking.warm_up()
         self._load_catalogue()
         self._count_slice()
+        self._flush.left_over()
         while not self._around.stopping.is_set():
             self.step()
         self._flush.now()
@@ -243,6 +244,7 @@ class Worker:
     def _go_back(self, why: str) -> None:
         log.warning("going on from the committed offsets", why=why)
         self._parts.handler.drop_caches()
+        self._flush.left_over()
         if not self._around.stopping.is_set():
             self._parts.source.rewind()
 

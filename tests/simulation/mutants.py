@@ -7,11 +7,13 @@ from typing import Any
 from unittest.mock import patch
 
 from confluent_kafka import TopicPartition
-from shape import Shape, polite, shape_of
+from shape import Operation, Shape, polite, shape_of
 from simulation import Outcome, simulate
+from workload import Volume
 
 from consumers import handler, source
 from consumers.catching_up import CatchingUp
+from consumers.flushing import PacedFlush
 from consumers.membership import Membership
 from consumers.records import Assigned, Batch, Position, Record
 from consumers.source import KafkaSource
@@ -178,6 +180,13 @@ def no_catching_up() -> Iterator[None]:
 
 
 @contextmanager
+def left_over_unflushed() -> Iterator[None]:
+    """What a setback or a dead worker left uncommitted is flushed no sooner than anything else."""
+    with patch.object(PacedFlush, "left_over", lambda _: None):
+        yield
+
+
+@contextmanager
 def no_old_first() -> Iterator[None]:
     """In the batch in which all is caught up, new events stay before old ones."""
     real = CatchingUp.sorted
@@ -218,9 +227,13 @@ class Mutant:
     seed: int
     without: tuple[Callable[[], AbstractContextManager[None]], ...]
     is_polite: bool = False
+    made: Shape | None = None
+    """A shape for it alone, where none that is drawn shows it."""
 
     def shape(self, seed: int) -> Shape:
         """The shape in which a seed is run."""
+        if self.made is not None:
+            return self.made
         return polite(shape_of(seed)) if self.is_polite else shape_of(seed)
 
     def runs(self, seed: int, *, parts: int | None = None) -> Outcome:
@@ -230,6 +243,19 @@ class Mutant:
                 stack.enter_context(part())
             return simulate(seed, shape=self.shape(seed))
 
+
+_POWER_LOST_BETWEEN_TWO_TOPICS = replace(
+    shape_of(5),
+    mode="edge",
+    workers=1,
+    volume=Volume({"ratings": 1, "more": 1}, users=1, records=8, seconds=4.0, malformed=0.0),
+    batch_max_records=1,
+    kinds=frozenset({"crash", "crash_after"}),
+    rate=0.03,
+    operations=(Operation(12.176, "power", 0.0),),
+    flush_interval_s=1_000.0,
+)
+"""Power is lost right after a list of one topic's event that counts another one's, whose commit a crash prevented."""
 
 MUTANTS: dict[str, Mutant] = {
     "compare-and-set": Mutant(12, (no_compare_and_set,)),
@@ -244,6 +270,7 @@ MUTANTS: dict[str, Mutant] = {
     "marker seek after a loss of power": Mutant(6, (no_marker_seek,)),
     "marker one behind in a loss of power": Mutant(6, (marker_ahead,)),
     "nothing new before all is caught up": Mutant(238, (no_catching_up,)),
+    "flush before going on": Mutant(28, (left_over_unflushed,), made=_POWER_LOST_BETWEEN_TWO_TOPICS),
     "old before new": Mutant(20539, (no_old_first,)),
     # Two guards of one thing, either alone suffices: a batch is given up when partitions change while it waits, and no
     # callback runs between a poll and its commit otherwise; were it kept, its poll's metadata would be stale.

@@ -86,8 +86,8 @@ def test_users_of_several_topics_need_one_owner() -> None:
 
 def test_a_restored_store_counts_the_events_of_several_topics_in_another_order() -> None:
     """Law (a limit): after a restore a version may come twice, where a user's events come from several topics."""
-    shape = replace(shape_of(418), operations=(Operation(11.0, "restore", 0.0),))
-    assert any("do not rise strictly" in violation for violation in simulate(418, shape=shape).violations)
+    shape = replace(shape_of(344), operations=(Operation(11.0, "restore", 0.0),))
+    assert any("do not rise strictly" in violation for violation in simulate(344, shape=shape).violations)
 
 
 def test_plain_reads_of_two_replicas_need_a_writer_that_lives() -> None:

@@ -360,11 +360,15 @@ def test_a_flush_comes_after_the_commit_and_the_answers(clock: Clock) -> None:
     assert it.world.names[-3:] == ["commit", "answer", "flush"]
 
 
-def test_what_was_given_up_is_flushed_as_well(clock: Clock) -> None:
-    """Law: a batch that was set back may have been written all the same."""
-    abort = TransactionAbortedError("rebalanced")
-    it = rig(batch(4), failures={"commit": [abort]}, limits=WorkerLimits(flush_interval_s=1.0))
-    assert flushes_of(it, clock, 0, 2) == [0, 1]
+def test_what_was_written_and_not_committed_is_flushed_before_anything_else_is_taken(clock: Clock) -> None:
+    """Law: be it a setback's, or of a worker that was killed before this one began; once, and not again when due."""
+    it = rig(batch(4), failures={"commit": [TransactionAbortedError("rebalanced")]})
+    assert flushes_of(it, clock, 0, 2) == [1, 1]
+    assert it.world.names[-4:] == ["drop_caches", "flush", "rewind", "poll"]
+    killed = rig(batch(4))
+    killed.world.during["commit"] = killed.worker.stop
+    killed.worker.run()
+    assert killed.world.names[:2] == ["flush", "poll"]
 
 
 def test_users_who_change_sides_of_the_neighbour_pool_are_flushed(clock: Clock) -> None:
@@ -374,7 +378,7 @@ def test_users_who_change_sides_of_the_neighbour_pool_are_flushed(clock: Clock) 
 
 
 def test_stopping_flushes_what_was_written() -> None:
-    """Law: whoever stops in an orderly way leaves nothing to replay, and flushes nothing where nothing was written."""
+    """Law: whoever stops in an orderly way leaves nothing to replay, and has nothing to flush where nothing came."""
     it = rig(batch(4))
     it.world.during["commit"] = it.worker.stop
     it.worker.run()
@@ -382,7 +386,7 @@ def test_stopping_flushes_what_was_written() -> None:
     idle = rig()
     idle.world.during["poll"] = idle.worker.stop
     idle.worker.run()
-    assert idle.world.names == ["poll"]
+    assert idle.world.names == ["flush", "poll"]
 
 
 # A step that is given up
@@ -393,7 +397,7 @@ def test_an_aborted_transaction_goes_back_to_what_is_committed(step: str) -> Non
     """Law: what was cached may never have been, and the consumer's position is not rewound by itself."""
     it = rig(batch(4), failures={step: [TransactionAbortedError("rebalanced")]})
     it.worker.step()
-    assert it.world.names[-3:] == [step, "drop_caches", "rewind"]
+    assert it.world.names[-4:] == [step, "drop_caches", "flush", "rewind"]
     assert it.served("tastestream_producer_restarts_total") == {"": 1}
 
 
@@ -410,7 +414,7 @@ def test_a_marker_that_was_set_back_is_gone_back_to() -> None:
     """Law: a store that was restored, or another worker's late write, is answered as a restart would answer it."""
     it = rig(batch(4), batch(2), failures={"handle": [StoreRestoredError("restored")]})
     it.worker.step()
-    assert it.world.names == ["poll", "handle", "drop_caches", "rewind"]
+    assert it.world.names == ["poll", "handle", "drop_caches", "flush", "rewind"]
     it.worker.step()
     assert it.world.names[-1] == "commit"
 
@@ -459,7 +463,7 @@ def test_a_store_that_cannot_be_flushed_stops_the_worker(error: StoreError) -> N
     """Law: what is written and not durable does not grow without bound; no transaction is open then."""
     it = rig(batch(4), failures={"flush": [error]}, limits=EAGER)
     with pytest.raises(type(error)):
-        it.worker.run()
+        it.worker.step()
     assert it.world.names == ["poll", "handle", "begin", "send", "commit", "flush"]
 
 
@@ -477,7 +481,7 @@ def test_a_source_that_cannot_go_on_stops_the_worker() -> None:
     it = rig(failures={"poll": [SourceError("refused")]})
     with pytest.raises(SourceError):
         it.worker.run()
-    assert it.world.names == ["poll"]
+    assert it.world.names == ["flush", "poll"]
 
 
 # A store that is away
@@ -508,7 +512,7 @@ def test_a_batch_that_is_no_longer_ours_is_given_up() -> None:
     """Law: when partitions came or went meanwhile, everything goes on from what is committed."""
     it = rig(batch(4), failures={"handle": [AWAY]}, ours=False)
     it.worker.step()
-    assert it.world.names == ["poll", "handle", "keep_alive", "drop_caches", "rewind"]
+    assert it.world.names == ["poll", "handle", "keep_alive", "drop_caches", "flush", "rewind"]
 
 
 def test_stopping_does_not_wait_for_the_store() -> None:
@@ -516,7 +520,7 @@ def test_stopping_does_not_wait_for_the_store() -> None:
     it = rig(batch(4), failures={"handle": [AWAY]})
     it.world.during["keep_alive"] = it.worker.stop
     it.worker.run()
-    assert it.world.names == ["poll", "handle", "keep_alive", "drop_caches", "flush"]
+    assert it.world.names == ["flush", "poll", "handle", "keep_alive", "drop_caches", "flush"]
 
 
 def test_a_store_that_stays_away_stops_the_worker() -> None:
@@ -570,7 +574,7 @@ def test_stopping_finishes_the_step_in_hand() -> None:
     it = rig(batch(4), batch(5))
     it.world.during["handle"] = it.worker.stop
     it.worker.run()
-    assert it.world.names == ["poll", "handle", "begin", "send", "commit", "flush"]
+    assert it.world.names == ["flush", "poll", "handle", "begin", "send", "commit", "flush"]
 
 
 def test_an_abort_while_stopping_asks_nothing_more() -> None:
@@ -586,7 +590,7 @@ def test_a_worker_that_was_stopped_before_it_began_reads_nothing() -> None:
     it = rig(batch(4))
     it.worker.stop()
     it.worker.run()
-    assert it.world.names == []
+    assert it.world.names == ["flush"]
 
 
 @pytest.mark.parametrize(
