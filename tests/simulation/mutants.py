@@ -267,11 +267,11 @@ MUTANTS: dict[str, Mutant] = {
     "seek to committed: the batch is sought": Mutant(11, (rewind_to_batch,)),
     "redo with tried tags": Mutant(70, (tried_forgotten,)),
     "redo with every tag read": Mutant(2490, (last_read_only,)),
-    "marker seek after a loss of power": Mutant(6, (no_marker_seek,)),
-    "marker one behind in a loss of power": Mutant(6, (marker_ahead,)),
-    "nothing new before all is caught up": Mutant(238, (no_catching_up,)),
+    "marker seek after a loss of power": Mutant(38, (no_marker_seek,)),
+    "marker one behind in a loss of power": Mutant(188, (marker_ahead,)),
+    "nothing new before all is caught up": Mutant(1618, (no_catching_up,)),
     "flush before going on": Mutant(28, (left_over_unflushed,), made=_POWER_LOST_BETWEEN_TWO_TOPICS),
-    "old before new": Mutant(20539, (no_old_first,)),
+    "old before new": Mutant(21293, (no_old_first,)),
     # Two guards of one thing, either alone suffices: a batch is given up when partitions change while it waits, and no
     # callback runs between a poll and its commit otherwise; were it kept, its poll's metadata would be stale.
     "metadata from the poll, and batches given up": Mutant(65, (metadata_at_commit, batch_kept_over_rebalance)),

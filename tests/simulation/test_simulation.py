@@ -13,7 +13,7 @@ PINNED = {
     872: "a full history, folded in batches that are cut differently after a crash",
     1585: "the same, of another user",
     1807: "the same, with attributes",
-    238: "a loss of power of which one topic was replayed, and another one was not yet",
+    1618: "a loss of power of which one topic was replayed, and another one was not yet",
     11302: "three replicas, of which one holds what the others never got",
     22373: "the same, with other faults",
     37748: "a commit that lands after an old snapshot was put back, which only the judge took for a loss",
