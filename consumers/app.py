@@ -146,6 +146,7 @@ def _worker_limits(settings: Settings) -> WorkerLimits:
         limits.scan_slice_users,
         limits.rescan_interval_s,
         poll_timeout_s=limits.poll_timeout_s,
+        flush_interval_s=limits.flush_interval_s,
     )
 
 

@@ -2,7 +2,7 @@
 
 It claims only what can be said from outside: what was known is read before the event (from the store, or folded from
 the topics while a worker holds the store), that it is gone follows from the tombstone, which is committed after the
-store's write was read back and made durable.
+store's write was read back. What a loss of power takes of an Edge store's writes comes again before anything new does.
 """
 
 from collections.abc import Iterator

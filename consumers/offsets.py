@@ -62,7 +62,11 @@ class GroupOffsets:
 
     def low(self, key: tuple[str, int]) -> int:
         """Where a partition begins."""
-        return self._asked(f"the beginning of {key[0]}", self._low, key)
+        return self.range_of(key)[0]
+
+    def range_of(self, key: tuple[str, int]) -> tuple[int, int]:
+        """Where a partition begins and ends."""
+        return self._asked(f"the beginning of {key[0]}", self._range_of, key)
 
     def _committed(self, keys: Sequence[tuple[str, int]]) -> list[TopicPartition]:
         found = self._consumer.committed([TopicPartition(*key) for key in keys], self._timeout_s)
@@ -71,9 +75,8 @@ class GroupOffsets:
                 raise KafkaException(partition.error)
         return found
 
-    def _low(self, key: tuple[str, int]) -> int:
-        low, _ = self._consumer.get_watermark_offsets(TopicPartition(*key), self._timeout_s)
-        return low
+    def _range_of(self, key: tuple[str, int]) -> tuple[int, int]:
+        return self._consumer.get_watermark_offsets(TopicPartition(*key), self._timeout_s)
 
     def _asked(self, what: str, ask: Callable[[Any], Answer], argument: Any) -> Answer:
         def ask_now() -> Answer:

@@ -63,7 +63,7 @@ class QdrantSettings(Section):
     accept_lost_ratings_if_a_worker_dies: bool = False
     """Use two replicas all the same, which lose a rating when a worker dies right after a write that failed."""
     payload_indexes: bool | None = None
-    """Index what filters on users ask for; unset: on a server yes, on Edge no, where it adds 2 ms each to a commit."""
+    """Index what filters on users ask for; unset: on a server yes, on Edge no, where it adds 2 ms each to a flush."""
     indexed_attributes: Annotated[tuple[IndexedAttribute, ...], SEPARATED_BY_COMMAS] = (
         "age:float",
         "gender:keyword",
@@ -109,6 +109,11 @@ class LimitSettings(Section):
     """How long a step in a backlog may take; batches grow until then, as users' ratings in one share a list."""
     poll_timeout_s: Annotated[float, Field(gt=0, le=0.25)] = 0.2
     """How long a poll waits for a record; signals wait as long."""
+    flush_interval_s: Annotated[float, Field(gt=0, le=3_600)] = 0.5
+    """How long writes to an Edge store wait for a flush to disk; a loss of power costs a replay of those, no more.
+
+    The step in hand comes on top of it. The topics' retention must be longer.
+    """
     step_timeout_s: Annotated[float, Field(ge=1, le=3_600)] = 60
     """After how long in one step the process ends itself, so that a restart replays it."""
     commit_timeout_s: Annotated[float, Field(ge=1, le=3_600)] = 30

@@ -3,6 +3,7 @@
 - The group protocol is KIP-848 with dynamic membership; partitions come and go in callbacks inside `poll`.
 - Nothing is committed here. Every partition begins where `starting_position` says, never where a reset policy would.
 - Offsets carry the topic id: a topic that is deleted and made again begins at 0 again, and is another source.
+- With several topics nothing new is taken while one is behind what was committed (`catching_up`).
 - `poll(t)`, then `consume(n − 1, 0)`: `consume(n, t)` alone would wait for n records or the whole t.
 """
 
@@ -10,11 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from confluent_kafka import (
     OFFSET_INVALID,
-    TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     KafkaError,
     KafkaException,
@@ -24,6 +24,8 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from consumers.batch_size import BatchLimits, BatchSize
+from consumers.catching_up import CatchingUp
+from consumers.consumed_messages import offset_of, place_of, record_of
 from consumers.offsets import Offsets, Patience, SourceError, explained, refuse_lasting
 from consumers.records import Assigned, Batch, GapError, Position, Record, starting_position
 
@@ -60,6 +62,7 @@ class Listener(Protocol):
 class _Held:
     source: str
     position: Position
+    end: int
 
 
 class KafkaSource:
@@ -76,7 +79,9 @@ class KafkaSource:
         self._options = options
         self._listener = listener
         self._size = BatchSize(options.batch)
+        self._is_several = len(options.topics) > 1
         self._held: dict[tuple[str, int], _Held] = {}
+        self._catching_up = CatchingUp()
         self._assignments = 0
         self._total = 0
         self._incomplete_since: float | None = time.monotonic()
@@ -89,7 +94,7 @@ class KafkaSource:
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 100,
                 # All of a user's events must come to one worker: partition n of every topic belongs together.
-                **({"group.remote.assignor": "range"} if len(options.topics) > 1 else {}),
+                **({"group.remote.assignor": "range", "enable.partition.eof": True} if self._is_several else {}),
             }
         )
         self._explained = partial(explained, options.topics, properties.get("group.id", ""))
@@ -129,7 +134,9 @@ class KafkaSource:
             return Batch([], metadata)
         messages = [] if first is None else [first, *rest]
         self._size.took(len(messages))
-        return Batch([r for message in messages if (r := self._record(message)) is not None], metadata)
+        is_behind = self._catching_up.is_behind
+        records = [r for message in messages if (r := self._record(message)) is not None]
+        return Batch(self._old_first(records) if is_behind else records, metadata)
 
     def keep_alive(self) -> bool:
         """Stay in the group without taking records; False: what was polled before must be given up and rewound."""
@@ -137,21 +144,19 @@ class KafkaSource:
         self._consumer.pause([TopicPartition(*key) for key in self._held])
         message = self._consumer.poll(self._options.poll_timeout_s)
         if message is not None and (error := message.error()) is not None:
-            self._check_error(error)
+            self._heard(message, error)
             message = None
         if not self._incomplete():
-            self._consumer.resume([TopicPartition(*key) for key in self._held])
+            self._resume()
         return message is None and self._assignments == assignments
 
     def rewind(self) -> None:
         """Go back, in every held partition, to where the group's committed offsets and the markers say."""
         keys = list(self._held)
         for key, held in self._located(keys).items():
-            self._held[key] = held
-            try:
-                self._consumer.seek(TopicPartition(*key, held.position.start))
-            except KafkaException as error:
-                raise SourceError(f"{key[0]} [{key[1]}] cannot be rewound: {error.args[0].str()}") from error
+            self._hold(key, held)
+            self._seek(key, held.position.start)
+        self._hold_back()
 
     def lags(self) -> dict[tuple[str, int], int]:
         """Records between here and the end of each held partition, as far as known without asking the broker."""
@@ -170,28 +175,44 @@ class KafkaSource:
         position: int = self._consumer.position([TopicPartition(*key)])[0].offset
         return self._held[key].position.start if position == OFFSET_INVALID else position
 
+    def _hold(self, key: tuple[str, int], held: _Held) -> None:
+        self._held[key] = held
+        # Of a single topic all of a user's events come from one partition, in order: with the first new one all that
+        # was committed of theirs is there.
+        if self._is_several:
+            self._catching_up.begin(key, held.position.start, min(held.position.committed, held.end))
+
+    def _seek(self, key: tuple[str, int], offset: int) -> None:
+        try:
+            self._consumer.seek(TopicPartition(*key, offset))
+        except KafkaException as error:
+            raise SourceError(f"{key[0]} [{key[1]}] cannot be rewound: {error.args[0].str()}") from error
+
+    def _old_first(self, records: Sequence[Record]) -> list[Record]:
+        """What is replayed, and what is new where nothing is behind any more; otherwise that is put back."""
+        taken, put_back = self._catching_up.sorted(records)
+        for key, offset in put_back.items():
+            self._seek(key, offset)
+        self._consumer.pause([TopicPartition(*key) for key in put_back])
+        if not self._catching_up.is_behind:
+            self._hold_back()
+        return taken
+
     def _record(self, message: Message) -> Record | None:
         if (error := message.error()) is not None:
-            self._check_error(error)
+            self._heard(message, error)
             return None
-        key = (cast("str", message.topic()), cast("int", message.partition()))
-        offset = cast("int", message.offset())
-        held = self._held.get(key)
+        held = self._held.get(place_of(message))
         if held is None:
             # A partition that was revoked inside the very poll that returned its records: they are its new owner's.
             return None
-        kind, timestamp = message.timestamp()
-        return Record(
-            topic=key[0],
-            partition=key[1],
-            offset=offset,
-            source=held.source,
-            key=message.key(),
-            value=message.value(),
-            headers=tuple(cast("list[tuple[str, bytes | None]]", message.headers() or [])),
-            timestamp_ms=None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
-            replayed=offset < held.position.committed,
-        )
+        return record_of(message, held.source, held.position.committed)
+
+    def _heard(self, message: Message, error: KafkaError) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # librdkafka's own codes are named so
+            self._catching_up.reached(place_of(message), offset_of(message))
+        else:
+            self._check_error(error)
 
     def _check_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001  # librdkafka's own codes are named so
@@ -204,7 +225,8 @@ class KafkaSource:
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._assignments += 1
         located = self._located([(tp.topic, tp.partition) for tp in partitions])
-        self._held |= located
+        for key, held in located.items():
+            self._hold(key, held)
         self._listener.partitions_changed()
         self._consumer.incremental_assign([TopicPartition(*key, held.position.start) for key, held in located.items()])
         self._hold_back()
@@ -218,6 +240,7 @@ class KafkaSource:
         self._assignments += 1
         for partition in partitions:
             self._held.pop((partition.topic, partition.partition), None)
+            self._catching_up.let_go((partition.topic, partition.partition))
         self._listener.partitions_changed()
 
     def _located(self, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], _Held]:
@@ -226,8 +249,9 @@ class KafkaSource:
         markers = self._listener.markers(list(sources.values()))
         located: dict[tuple[str, int], _Held] = {}
         for key, committed in self._offsets.committed(keys).items():
-            assigned = Assigned(*key, sources[key], committed, self._offsets.low(key), markers.get(sources[key]))
-            located[key] = _Held(sources[key], starting_position(assigned, self._options.accepted_gaps))
+            low, end = self._offsets.range_of(key)
+            assigned = Assigned(*key, sources[key], committed, low, markers.get(sources[key]))
+            located[key] = _Held(sources[key], starting_position(assigned, self._options.accepted_gaps), end)
         return located
 
     def _topic_ids(self) -> dict[str, str]:
@@ -243,13 +267,16 @@ class KafkaSource:
 
     def _hold_back(self) -> None:
         """A store of one owner must not take some partitions while another worker takes the rest."""
-        partitions = [TopicPartition(*key) for key in self._held]
         if self._incomplete():
-            self._consumer.pause(partitions)
+            self._consumer.pause([TopicPartition(*key) for key in self._held])
             self._incomplete_since = self._incomplete_since or time.monotonic()
         else:
-            self._consumer.resume(partitions)
+            self._resume()
             self._incomplete_since = None
+
+    def _resume(self) -> None:
+        waiting = self._catching_up.waiting
+        self._consumer.resume([TopicPartition(*key) for key in self._held if key not in waiting])
 
     def _check_complete(self) -> None:
         limit_s = self._options.all_partitions_timeout_s

@@ -1,8 +1,8 @@
-"""The worker: poll → handle → send → flush state → commit, and with it the whole delivery guarantee.
+"""The worker: poll → handle → send → commit, and with it the whole delivery guarantee.
 
 A step ends in one of three ways: it is committed; it is given up, and everything goes on from the committed offsets;
 or the worker stops before the commit, and a restart replays. A store that is away pauses the worker, which stays in
-its group and tries the same batch again, until `store_retry_limit_s`.
+its group and tries the same batch again, until `store_retry_limit_s`. No commit waits for a disk (`flushing`).
 """
 
 import random
@@ -14,6 +14,7 @@ import structlog
 
 from consumers.answering.desk import Desk
 from consumers.catalogue_table import CatalogueTable
+from consumers.flushing import PacedFlush
 from consumers.handler import Handler
 from consumers.live_report import LiveReport
 from consumers.pool_upkeep import PoolUpkeep
@@ -42,6 +43,7 @@ class WorkerLimits:
     """How long a store may be away, how many batches in a row may be set back, how stored users are counted.
 
     Users are counted `scan_slice_users` per step, and all of them anew every `rescan_interval_s` where others write.
+    What is written is flushed within `flush_interval_s` and a step.
     """
 
     store_retry_limit_s: float = 3_600.0
@@ -49,6 +51,7 @@ class WorkerLimits:
     rescan_interval_s: float = 600.0
     setbacks_in_a_row_max: int = 10
     poll_timeout_s: float = 0.2
+    flush_interval_s: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Worker:
         self._limits = limits
         self._around = around
         self._setbacks_in_a_row = 0
+        self._flush = PacedFlush(parts.store, limits.flush_interval_s, around.metrics)
         self._rankings = [ranking for ranking in (parts.recommender, parts.shadow) if ranking is not None]
         self._counted_at = time.monotonic()
         self._is_counted = self._is_counting = False
@@ -97,7 +101,7 @@ class Worker:
         """Steps until `stop`.
 
         Raises:
-            Exception: whatever a step could not deal with; nothing of that step was committed.
+            Exception: whatever a step could not deal with; a restart replays what that left undone.
         """
         # While the group gives us partitions: the kernels, and a first look at the stored ratings, so that the first
         # list already knows what an average rating is.
@@ -105,8 +109,10 @@ class Worker:
             ranking.warm_up()
         self._load_catalogue()
         self._count_slice()
+        self._flush.left_over()
         while not self._around.stopping.is_set():
             self.step()
+        self._flush.now()
 
     def step(self) -> None:
         """One batch, or one short wait for it."""
@@ -121,6 +127,7 @@ class Worker:
             self._answer_requests()
         else:
             self._publish_overdue()
+        self._flush.if_due()
         self._count_slice()
         self._status.refresh()
 
@@ -150,6 +157,7 @@ class Worker:
 
     def _take(self, batch: Batch) -> None:
         self._around.metrics.batch(len(batch.records))
+        self._flush.wrote()
         try:
             messages = self._handled(batch)
             if messages is None:
@@ -201,18 +209,10 @@ class Worker:
         parts, metrics = self._parts, self._around.metrics
         next_offsets = batch.next_offsets()
         if not next_offsets:
-            with metrics.timed("flush"):
-                parts.store.flush()
             return
         with metrics.timed("send"):
             parts.sink.begin()
             parts.sink.send(messages)
-        try:
-            with metrics.timed("flush"):
-                parts.store.flush()
-        except StoreError:
-            parts.sink.abort()
-            raise
         with metrics.timed("commit"):
             parts.sink.commit(next_offsets, batch.group_metadata)
         self._setbacks_in_a_row = 0
@@ -244,6 +244,7 @@ class Worker:
     def _go_back(self, why: str) -> None:
         log.warning("going on from the committed offsets", why=why)
         self._parts.handler.drop_caches()
+        self._flush.left_over()
         if not self._around.stopping.is_set():
             self._parts.source.rewind()
 
@@ -265,6 +266,7 @@ class Worker:
             self._is_counted = True
             self._parts.counted()
             if self._parts.pool is not None and self._parts.pool.step(users_max):
+                self._flush.wrote()
                 return
             if not self._parts.store.exclusive and self._is_count_old():
                 for ranking in self._rankings:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import qdrant_edge as engine
 
+from consumers.stores.edge_log import EdgeLog, bytes_max
 from consumers.stores.edge_messages import nearest_request, neighbours, user_point
 from consumers.stores.edge_shard import add_indexes, add_vectors, check_space, engine_errors, open_shard
 from consumers.stores.ownership import Ownership
@@ -74,6 +75,7 @@ class EdgeStore:
         except BaseException:
             self._ownership.release()
             raise
+        self._log = EdgeLog(folder)
         try:
             self.settings = self._own_settings(settings)
             add_indexes(self._shard, indexes)
@@ -97,6 +99,15 @@ class EdgeStore:
         """See `Store.write`."""
         check_space(self._folder, self._reserve_bytes)
         self.settings.refuse_unfit_writes(request.users)
+        if self._log.has_room(bytes_max(request)):
+            self._apply(request)
+            return
+        with engine_errors("flush"):
+            self._shard.flush()
+        self._apply(request)
+        self._log.settle()
+
+    def _apply(self, request: StateWrite) -> None:
         updated = [write for write in request.users if write.tags]
         inserted = [write for write in request.users if write.missing]
         markers = [

@@ -1,9 +1,10 @@
 """What a refresh costs, and what worker and engine take, as users and as items grow a hundredfold.
 
 Measured is the worker's whole path but for Kafka: batches of 100 ratings of different users are decoded, folded,
-written, asked, ranked, encoded and flushed. Every size has a store of its own, made in bulk (`population`), and is
-measured in a process of its own, in turns with the others: first all users are counted and some batches warm the caches
-up. Every item of a size is known to the worker, by its number and by a title, also those that nobody rated.
+written, asked, ranked and encoded, and flushed at a worker's pace. Every size has a store of its own, made in bulk
+(`population`), and is measured in a process of its own, in turns with the others: first all users are counted and some
+batches warm the caches up. Every item of a size is known to the worker, by its number and by a title, also those that
+nobody rated.
 
 Neighbours are found as by default, which is among a sample where there are many users (the neighbour pool); the full
 run measures the most users without one, too.

@@ -10,6 +10,7 @@ from typing import Any, cast
 from confluent_kafka import murmur2
 
 from consumers import app
+from consumers.flushing import PacedFlush
 from consumers.handler import Handler
 from consumers.item_ids import INTEGER_IDS
 from consumers.live_report import live_report
@@ -32,12 +33,14 @@ class Pipeline:
     store: Store
     handler: Handler
     recommender: Recommender
+    flush: PacedFlush
 
     def take(self, batch: Batch) -> list[Message]:
         """One step without its transaction."""
+        self.flush.wrote()
         messages = self.handler.handle(batch)
-        self.store.flush()
         self.handler.committed()
+        self.flush.if_due()
         return messages
 
 
@@ -56,7 +59,8 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
         PoolUpkeep(store, states, recommender.known_users)
         handler = app._handler(settings, states, recommender, around, lists, DEAD_LETTER_MAX_BYTES, live)
         recommender.scan_slice(settings.limits.scan_slice_users)
-        yield Pipeline(store, handler, recommender)
+        flush = PacedFlush(store, settings.limits.flush_interval_s, around.metrics)
+        yield Pipeline(store, handler, recommender, flush)
 
 
 def step_seconds(service: Pipeline) -> dict[str, float]:

@@ -7,11 +7,13 @@ from typing import Any
 from unittest.mock import patch
 
 from confluent_kafka import TopicPartition
-from shape import Shape, polite, shape_of
-from simulated_store import SimulatedStore
+from shape import Operation, Shape, polite, shape_of
 from simulation import Outcome, simulate
+from workload import Volume
 
 from consumers import handler, source
+from consumers.catching_up import CatchingUp
+from consumers.flushing import PacedFlush
 from consumers.membership import Membership
 from consumers.records import Assigned, Batch, Position, Record
 from consumers.source import KafkaSource
@@ -171,9 +173,29 @@ def _confirmed_anyhow(self: UserStates, user_id: str, state: UserState) -> UserS
 
 
 @contextmanager
-def no_flush() -> Iterator[None]:
-    """Edge's writes are left in memory when their offsets are committed."""
-    with patch.object(SimulatedStore, "flush", lambda _: None):
+def no_catching_up() -> Iterator[None]:
+    """New events of one topic are taken while old ones of another are yet to be replayed."""
+    with patch.object(CatchingUp, "begin", lambda *_: None):
+        yield
+
+
+@contextmanager
+def left_over_unflushed() -> Iterator[None]:
+    """What a setback or a dead worker left uncommitted is flushed no sooner than anything else."""
+    with patch.object(PacedFlush, "left_over", lambda _: None):
+        yield
+
+
+@contextmanager
+def no_old_first() -> Iterator[None]:
+    """In the batch in which all is caught up, new events stay before old ones."""
+    real = CatchingUp.sorted
+
+    def as_they_came(self: CatchingUp, records: Sequence[Record]) -> tuple[list[Record], dict[tuple[str, int], int]]:
+        taken, put_back = real(self, records)
+        return [record for record in records if record in taken], put_back
+
+    with patch.object(CatchingUp, "sorted", as_they_came):
         yield
 
 
@@ -205,9 +227,13 @@ class Mutant:
     seed: int
     without: tuple[Callable[[], AbstractContextManager[None]], ...]
     is_polite: bool = False
+    made: Shape | None = None
+    """A shape for it alone, where none that is drawn shows it."""
 
     def shape(self, seed: int) -> Shape:
         """The shape in which a seed is run."""
+        if self.made is not None:
+            return self.made
         return polite(shape_of(seed)) if self.is_polite else shape_of(seed)
 
     def runs(self, seed: int, *, parts: int | None = None) -> Outcome:
@@ -217,6 +243,19 @@ class Mutant:
                 stack.enter_context(part())
             return simulate(seed, shape=self.shape(seed))
 
+
+_POWER_LOST_BETWEEN_TWO_TOPICS = replace(
+    shape_of(5),
+    mode="edge",
+    workers=1,
+    volume=Volume({"ratings": 1, "more": 1}, users=1, records=8, seconds=4.0, malformed=0.0),
+    batch_max_records=1,
+    kinds=frozenset({"crash", "crash_after"}),
+    rate=0.03,
+    operations=(Operation(12.176, "power", 0.0),),
+    flush_interval_s=1_000.0,
+)
+"""Power is lost right after a list of one topic's event that counts another one's, whose commit a crash prevented."""
 
 MUTANTS: dict[str, Mutant] = {
     "compare-and-set": Mutant(12, (no_compare_and_set,)),
@@ -228,7 +267,11 @@ MUTANTS: dict[str, Mutant] = {
     "seek to committed: the batch is sought": Mutant(11, (rewind_to_batch,)),
     "redo with tried tags": Mutant(70, (tried_forgotten,)),
     "redo with every tag read": Mutant(2490, (last_read_only,)),
-    "flush before commit": Mutant(5, (no_flush,)),
+    "marker seek after a loss of power": Mutant(38, (no_marker_seek,)),
+    "marker one behind in a loss of power": Mutant(188, (marker_ahead,)),
+    "nothing new before all is caught up": Mutant(1618, (no_catching_up,)),
+    "flush before going on": Mutant(28, (left_over_unflushed,), made=_POWER_LOST_BETWEEN_TWO_TOPICS),
+    "old before new": Mutant(21293, (no_old_first,)),
     # Two guards of one thing, either alone suffices: a batch is given up when partitions change while it waits, and no
     # callback runs between a poll and its commit otherwise; were it kept, its poll's metadata would be stale.
     "metadata from the poll, and batches given up": Mutant(65, (metadata_at_commit, batch_kept_over_rebalance)),

@@ -58,14 +58,15 @@ def ends(broker: Broker) -> dict[Place, int]:
 
 
 def not_durable(truth: Truth, offsets: Mapping[Place, int], durable: Reader) -> Iterator[str]:
-    """Events below the offsets of a commit that would not survive a loss of power."""
+    """Events below committed offsets that a store lacks after a loss of power, and that no restart would replay."""
     committed = {f"id-{topic}:{partition}": offset for (topic, partition), offset in offsets.items()}
-    states = durable.read(list(truth.updates), []).states
+    found = durable.read(list(truth.updates), list(committed))
     for user_id, rows in truth.updates.items():
-        state = states.get(user_id, NEW_USER)
+        state = found.states.get(user_id, NEW_USER)
         for row in rows:
-            if row.offset < committed.get(row.source, 0) and row.offset > state.offsets.get(row.source, -1):
-                yield f"{row.source} {row.offset} of {user_id} is committed, but would not survive a loss of power"
+            vouched = min(committed.get(row.source, 0) - 1, found.markers.get(row.source, -1))
+            if state.offsets.get(row.source, -1) < row.offset <= vouched:
+                yield f"{row.source} {row.offset} of {user_id} is committed, but lost for good without power"
 
 
 def _wrong_lists(truth: Truth, broker: Broker, states: Mapping[str, UserState]) -> Iterator[str]:

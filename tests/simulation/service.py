@@ -71,7 +71,12 @@ def worker_of(around: Surrounded, stack: ExitStack) -> Worker:
     stack.callback(source.close)
     health = Health(60.0, lambda: host.scheduler.now)
     surroundings = Surroundings(_METRICS, health, Watchdog(60.0, "simulated"), broker.now_ms)
-    limits = WorkerLimits(around.shape.store_retry_limit_s, scan_slice_users=2, rescan_interval_s=10.0)
+    limits = WorkerLimits(
+        around.shape.store_retry_limit_s,
+        scan_slice_users=2,
+        rescan_interval_s=10.0,
+        flush_interval_s=around.shape.flush_interval_s,
+    )
     pool = PoolUpkeep(store, states, recommender.known_users)
     return Worker(Parts(source, sink, store, handler, recommender, pool=pool), limits, surroundings)
 

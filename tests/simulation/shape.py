@@ -23,8 +23,11 @@ KAFKA_FAULTS = (
 OPERATIONS = {
     "server": ("bounce", "kill", "snapshot", "restore"),
     "replicas": ("bounce", "kill"),
-    "edge": ("bounce", "kill", "power", "snapshot", "restore"),
+    "edge": ("bounce", "power", "power", "snapshot", "restore"),
 }
+"""A loss of power that takes nothing is a kill, so Edge needs none beside it."""
+FLUSH_INTERVALS_S = (0.5, 3.0, 1_000.0)
+"""Often, now and then, and only at an orderly end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Shape:
     """Whether a run counts only if no writer died: with plain reads, only it knows that two replicas may differ."""
     pool_users: int = 0
     """The size of the neighbour pool, in and out of which users go between batches; 0: there is none."""
+    flush_interval_s: float = 0.5
+    """How long the writes of an Edge store wait for a flush."""
     together: bool = True
     """Whether the partitions of one number, of all topics, go to one worker: a user has one owner only so."""
 
@@ -96,6 +101,7 @@ def shape_of(seed: int) -> Shape:
         store_retry_limit_s=100.0 if replicas == 2 else MAX_POLL_INTERVAL_S + 3,
         writer_must_live=replicas == 2,
         pool_users=POOL_USERS if seed % POOL_SEEDS == 0 else 0,
+        flush_interval_s=FLUSH_INTERVALS_S[seed % len(FLUSH_INTERVALS_S)],
     )
 
 

@@ -78,8 +78,7 @@ class Simulation:
         self.broker.tell = lambda what: self.say("broker", what)
         self._slots = [_Slot(number) for number in range(shape.workers)]
         self._hosts: list[tuple[Host, SimulatedConsumer]] = []
-        self._halted = self._is_put_back = False
-        self._caught_up = False
+        self._halted = self._caught_up = False
 
     def run(self) -> list[str]:
         """Everything from the first record to the verdict."""
@@ -90,7 +89,7 @@ class Simulation:
             if self.decisions.planned(Key("operation", 0, number), Fault(operation.kind, operation.amount)):
                 self.scheduler.at(operation.at_s, lambda op=operation: self._operate(op))  # type: ignore[misc]
         if self.shape.mode == "edge":
-            self.broker.on_commit = self._check_durable
+            self.broker.on_commit = self._check_flushed
         self.scheduler.at(QUIET_S, self._quieten)
         for slot in self._slots:
             self._start(slot, self._dice.random())
@@ -169,10 +168,10 @@ class Simulation:
         match operation.kind:
             case "bounce" if slot.worker is not None:
                 slot.worker.stop()
-            case "kill" | "power" if slot.host is not None and slot.host.begun:
+            case "kill" if slot.host is not None and slot.host.begun:
                 self._kill(slot.host)
-                if operation.kind == "power" and isinstance(self.place.disk, EdgeDisk):
-                    self.place.disk.lose_power(self._dice)
+            case "power":
+                self._lose_power()
             case "snapshot":
                 self.place.snapshots.append(self.place.disk.copy())
             case "restore" if not self._halted:
@@ -185,21 +184,28 @@ class Simulation:
         if host.task is not None:
             self.scheduler.kill(host.task)
 
+    def _lose_power(self) -> None:
+        """The machine goes off: every process on it ends, and the store's folder loses the end of what was written."""
+        for host in [host for each in self._slots for host in each.hosts if host.begun]:
+            self._kill(host)
+        if isinstance(self.place.disk, EdgeDisk):
+            self.place.disk.lose_power(self._dice)
+            self._check_durable(self.broker.group.committed, self.place.disk)
+
     def _restore(self, amount: float) -> None:
         """Put an old snapshot back while nobody is in the group, then start the workers again."""
         self.place.restore(self.place.snapshots[int(amount * len(self.place.snapshots))])
-        self._halted, self._is_put_back = False, True
+        self._halted = False
         for slot in self._slots:
             self._start(slot, self._dice.random())
 
-    def _check_durable(self, offsets: Mapping[KafkaPlace, int]) -> None:
-        disk = self.place.disk
-        if self._is_put_back and all(slot.worker is None for slot in self._slots):
-            # The late commit of a process that died before the old snapshot came back: what the store lacks of it, the
-            # next one replays from the marker.
-            return
-        if isinstance(disk, EdgeDisk) and not self.problems:
-            self.problems += not_durable(self.truth, offsets, disk.durable)
+    def _check_flushed(self, offsets: Mapping[KafkaPlace, int]) -> None:
+        if isinstance(self.place.disk, EdgeDisk):
+            self._check_durable(offsets, self.place.disk.durable)
+
+    def _check_durable(self, offsets: Mapping[KafkaPlace, int], durable: Reader) -> None:
+        if not self.problems:
+            self.problems += not_durable(self.truth, offsets, durable)
             for problem in self.problems:
                 self.say("oracle", problem)
 

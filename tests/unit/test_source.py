@@ -27,12 +27,19 @@ from recommender.store import StoreMismatchError
 
 Key = tuple[str, int]
 P0, P1 = ("ratings", 0), ("ratings", 1)
+M0 = ("more", 0)
+"""A partition of a second input topic; consumers hand its records out before those of the first one."""
 AT_MS = 1_700_000_000_000
 
 
 def message(place: Key, offset: int, **fields: Any) -> Message:
     given = {"key": b"u", "value": b"%d" % offset, "timestamp": (TIMESTAMP_CREATE_TIME, AT_MS)} | fields
     return Message(topic=place[0], partition=place[1], offset=offset, **given)
+
+
+def end_of(place: Key, offset: int) -> Message:
+    ended = KafkaError(KafkaError._PARTITION_EOF, "no more messages")
+    return Message(topic=place[0], partition=place[1], offset=offset, error=ended)
 
 
 def failure(code: int, *, fatal: bool = False) -> Message:
@@ -45,12 +52,17 @@ class Cluster:
 
     logs: dict[Key, list[int]] = field(default_factory=lambda: {P0: list(range(100)), P1: list(range(100))})
     low: dict[Key, int] = field(default_factory=dict)
+    ends: dict[Key, int] = field(default_factory=dict)
+    """Where partitions end that do not end with a record."""
     committed: dict[Key, int] = field(default_factory=dict)
     markers: dict[str, int] = field(default_factory=dict)
     topic_id: str = "id"
     poll_does: list[Callable[[], object]] = field(default_factory=list)
     consume_does: list[Callable[[], object]] = field(default_factory=list)
     failures: dict[str, list[Exception]] = field(default_factory=dict)
+
+    def end(self, key: Key) -> int:
+        return self.ends.get(key, self.logs[key][-1] + 1)
 
     def called(self, name: str) -> None:
         if waiting := self.failures.get(name):
@@ -66,6 +78,7 @@ class FakeConsumer:
         self.positions: dict[Key, int] = {}
         self.seen: set[Key] = set()
         self.fetched: set[Key] = set()
+        self.ended: set[Key] = set()
         self.paused: set[Key] = set()
         self.early: list[Message] = []
         self.is_closed = False
@@ -106,10 +119,14 @@ class FakeConsumer:
                     self.positions[key] = offset + 1
                     self.seen.add(key)
                     self.fetched.add(key)
+            if self.properties.get("enable.partition.eof") and len(found) < count and key not in self.ended:
+                self.ended.add(key)
+                found.append(end_of(key, self.cluster.end(key)))
         return found
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         self.positions |= {(tp.topic, tp.partition): tp.offset for tp in partitions}
+        self.ended -= {(tp.topic, tp.partition) for tp in partitions}
 
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
@@ -119,6 +136,8 @@ class FakeConsumer:
 
     def pause(self, partitions: list[TopicPartition]) -> None:
         self.paused |= {(tp.topic, tp.partition) for tp in partitions}
+        # What waits to be polled is dropped, and the end of a partition is told again afterwards.
+        self.ended -= {(tp.topic, tp.partition) for tp in partitions}
 
     def resume(self, partitions: list[TopicPartition]) -> None:
         self.paused -= {(tp.topic, tp.partition) for tp in partitions}
@@ -128,6 +147,7 @@ class FakeConsumer:
         key = (partition.topic, partition.partition)
         self.positions[key] = partition.offset
         self.seen.discard(key)
+        self.ended.discard(key)
 
     def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         keys = [(tp.topic, tp.partition) for tp in partitions]
@@ -147,7 +167,7 @@ class FakeConsumer:
         key = (partition.topic, partition.partition)
         if cached and key not in self.fetched:
             return OFFSET_INVALID, OFFSET_INVALID
-        return self.cluster.low.get(key, 0), self.cluster.logs[key][-1] + 1
+        return self.cluster.low.get(key, 0), self.cluster.end(key)
 
     def consumer_group_metadata(self) -> object:
         return tuple(sorted(self.positions))
@@ -171,7 +191,8 @@ class FakeAdmin:
             try:
                 self.cluster.called("topics")
                 partitions = [key for key in self.cluster.logs if key[0] == topic]
-                found[topic].set_result(SimpleNamespace(topic_id=self.cluster.topic_id, partitions=partitions))
+                topic_id = self.cluster.topic_id if topic == "ratings" else topic
+                found[topic].set_result(SimpleNamespace(topic_id=topic_id, partitions=partitions))
             except KafkaException as error:
                 found[topic].set_exception(error)
         return found
@@ -563,6 +584,131 @@ def test_a_shared_store_takes_whatever_partitions_there_are() -> None:
     rig = Rig(options=SourceOptions(("ratings",), BatchLimits(max_records=10), all_partitions_timeout_s=-1.0))
     rig.consumer.assign(P1)
     assert rig.polled() == {P1: ten(0)}
+
+
+# Several topics, of which some are behind what was committed
+
+
+def several(*, must_hold_all: bool = False, **cluster: Any) -> Rig:
+    """A source of two topics, in front of committed offsets of 50 each, that holds what its cluster has logs of."""
+    logs = {M0: list(range(100)), P0: list(range(100))}
+    given: dict[str, Any] = {"logs": logs, "committed": {M0: 50, P0: 50}} | cluster
+    options = SourceOptions(("ratings", "more"), BatchLimits(max_records=10), must_hold_all_partitions=must_hold_all)
+    rig = Rig(Cluster(**given), options)
+    rig.consumer.assign(*given["logs"])
+    return rig
+
+
+def all_polled(rig: Rig, polls: int = 30) -> list[tuple[Key, int, bool]]:
+    """Everything that comes: place, offset, and whether it is a replay."""
+    records = [record for _ in range(polls) for record in rig.source.poll().records]
+    return [((r.topic, r.partition), r.offset, r.replayed) for r in records]
+
+
+def assert_old_first(rows: Sequence[tuple[Key, int, bool]]) -> None:
+    """Nothing new before everything old, nothing twice, no partition out of order."""
+    assert [is_old for _, _, is_old in rows] == sorted((is_old for _, _, is_old in rows), reverse=True)
+    for key in {key for key, _, _ in rows}:
+        offsets_ = [offset for place, offset, _ in rows if place == key]
+        assert offsets_ == sorted(set(offsets_))
+
+
+@pytest.mark.parametrize("markers", [{"more:0": 49, "id:0": 24}, {"more:0": 24, "id:0": 49}, {"more:0": 9, "id:0": 30}])
+def test_nothing_new_is_taken_while_another_topic_is_behind(markers: dict[str, int]) -> None:
+    """Law: first everything that was committed comes again, of all topics, then what is new, and nothing is lost."""
+    rows = all_polled(several(markers=markers))
+    assert_old_first(rows)
+    assert {key: [o for place, o, _ in rows if place == key] for key in (M0, P0)} == {
+        M0: list(range(markers["more:0"] + 1, 100)),
+        P0: list(range(markers["id:0"] + 1, 100)),
+    }
+
+
+def test_in_the_batch_in_which_all_is_caught_up_old_events_stand_first() -> None:
+    """Law: a user's last event of a batch is a new one, where there is any: to it the list answers."""
+    logs = {M0: list(range(51)), P0: list(range(100))}
+    rig = several(logs=logs, markers={"more:0": 49, "id:0": 46})
+    records = [(record.topic, record.offset) for record in rig.source.poll().records]
+    assert records[:5] == [("ratings", 47), ("ratings", 48), ("ratings", 49), ("more", 50), ("ratings", 50)]
+
+
+@pytest.mark.parametrize(
+    ("log", "ends"),
+    [(list(range(46)), {}), (list(range(46)), {P0: 52}), ([*range(46), 60], {}), ([*range(46), 60], {P0: 99})],
+    ids=["cut", "control records", "gap", "gap and control records"],
+)
+def test_where_no_record_ever_comes_the_end_of_the_partition_counts(log: list[int], ends: dict[Key, int]) -> None:
+    """Law: no committed offset is waited for that nothing leads to, be it behind the end or behind control records."""
+    rig = several(logs={M0: list(range(100)), P0: log}, ends=ends, markers={"more:0": 49, "id:0": 40})
+    rows = all_polled(rig)
+    assert_old_first(rows)
+    assert len(rows) == 50 + len(log) - 41
+
+
+def test_an_end_below_what_was_committed_is_none() -> None:
+    """Law: a leader that was just elected may not show everything yet; what it shows later is replayed first."""
+    rig = several(markers={"more:0": 49, "id:0": 44})
+    rig.consumer.early.append(end_of(P0, 46))
+    assert_old_first(all_polled(rig))
+
+
+def test_signs_of_life_do_not_let_go_what_waits() -> None:
+    """Law: what was put back stays there until all is caught up."""
+    rig = several(markers={"more:0": 49, "id:0": 9})
+    rig.source.poll()
+    rig.source.keep_alive()
+    assert rig.polled() == {P0: ten(10)}
+
+
+def test_a_rewind_lets_go_what_waits() -> None:
+    """Law: whoever waited may be behind itself by now."""
+    rig = several(markers={"more:0": 49, "id:0": 29})
+    rig.source.poll()
+    rig.cluster.markers["more:0"] = 39
+    rig.source.rewind()
+    rows = all_polled(rig)
+    assert_old_first(rows)
+    assert len(rows) == 60 + 70
+
+
+@pytest.mark.parametrize("leaving", ["revoke", "lose"])
+def test_what_waits_goes_on_when_what_it_waits_for_leaves(leaving: str) -> None:
+    """Law: a partition of another worker is not waited for."""
+    rig = several(markers={"more:0": 49, "id:0": 9})
+    assert rig.polled() == {}
+    getattr(rig.consumer, leaving)(P0)
+    assert [offset for _, offset, _ in all_polled(rig)] == list(range(50, 100))
+
+
+def test_a_partition_that_comes_while_others_are_new_is_replayed_first() -> None:
+    """Law: it is the partitions held now that count."""
+    rig = several(markers={"more:0": 49, "id:0": 39})
+    rig.consumer.revoke(P0)
+    assert rig.polled() == {M0: ten(50)}
+    rig.cluster.committed[M0], rig.cluster.markers["more:0"] = 60, 59
+    rig.on_poll(lambda: rig.consumer.assign(P0))
+    rows = all_polled(rig)
+    assert_old_first(rows)
+    assert len(rows) == 40 + 60
+
+
+def test_a_store_of_one_owner_waits_for_both() -> None:
+    """Law: for all partitions to be held, and then for all of them to have caught up."""
+    rig = several(must_hold_all=True, markers={"more:0": 49, "id:0": 29})
+    assert rig.polled() == {}
+    rig.consumer.revoke(P0)
+    assert all_polled(rig) == []
+    rig.consumer.assign(P0)
+    rows = all_polled(rig)
+    assert_old_first(rows)
+    assert len(rows) == 50 + 70
+
+
+def test_of_a_single_topic_nothing_is_put_back() -> None:
+    """Law: there a user's events come from one partition, and nothing waits for another one."""
+    rig = holding(P0, P1, committed={P0: 50, P1: 50}, markers={"id:0": 49, "id:1": 9})
+    assert "enable.partition.eof" not in rig.consumer.properties
+    assert rig.polled() == {P0: ten(50)}
 
 
 # Errors

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from consumers import flushing
 from consumers import worker as worker_module
 from consumers.answering.desk import Desk
 from consumers.exit_codes import ExitCode
@@ -17,6 +18,7 @@ from consumers.health import Health
 from consumers.live_report import LiveReport
 from consumers.metrics import Metrics
 from consumers.offsets import SourceError
+from consumers.pool_upkeep import PoolUpkeep
 from consumers.records import Batch, Record
 from consumers.source import KafkaSource
 from consumers.surroundings import Surroundings
@@ -30,6 +32,7 @@ from schemas.messages import Message
 NOW_MS = 1_700_000_000_000
 METADATA = object()
 AWAY = StoreUnavailableError("away")
+EAGER = WorkerLimits(flush_interval_s=1e-9)
 
 
 def record(offset: int, *, replayed: bool = False, at_ms: int | None = NOW_MS - 250) -> Record:
@@ -60,6 +63,17 @@ class Figures:
 
     def committed(self) -> None:
         self.committed_times += 1
+
+
+@dataclass
+class Moves:
+    """A neighbour pool's upkeep."""
+
+    moves: list[bool]
+
+    def step(self, users_max: int) -> bool:
+        assert users_max > 0
+        return bool(self.moves and self.moves.pop(0))
 
 
 @dataclass
@@ -170,6 +184,8 @@ class Rig:
     health: Health = field(default_factory=lambda: Health(60))
     has_desk: bool = False
     figures: Figures | None = None
+    moves: list[bool] | None = None
+    """Whether each look at the neighbour pool moves any users; then none does."""
     worker: Worker = field(init=False)
 
     def __post_init__(self) -> None:
@@ -182,6 +198,7 @@ class Rig:
             cast("Recommender", world),
             desk=cast("Desk", world) if self.has_desk else None,
             live=cast("LiveReport", self.figures) if self.figures else None,
+            pool=cast("PoolUpkeep", Moves(self.moves)) if self.moves else None,
         )
         around = Surroundings(self.metrics, self.health, cast("Watchdog", world), lambda: NOW_MS)
         self.worker = Worker(parts, self.limits, around)
@@ -205,8 +222,8 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 # A step that is committed
 
 
-def test_a_step_is_poll_handle_send_flush_commit() -> None:
-    """Law: state is durable and messages are under way before offsets are committed with the batch's own metadata."""
+def test_a_step_is_poll_handle_send_commit() -> None:
+    """Law: the state is written and messages are under way before offsets are committed, with the batch's metadata."""
     it = rig(batch(4, 5))
     it.worker.step()
     assert [call for call in it.world.calls if call[0] not in {"beat", "count"}] == [
@@ -214,7 +231,6 @@ def test_a_step_is_poll_handle_send_flush_commit() -> None:
         ("handle", (4, 5)),
         ("begin",),
         ("send", (b"4", b"5")),
-        ("flush",),
         ("commit", {("ratings", 0): 6}, METADATA),
         ("committed",),
     ]
@@ -256,11 +272,11 @@ def test_figures_that_could_not_be_published_hold_nothing_up() -> None:
     assert ("committed",) not in it.world.calls
 
 
-def test_a_replay_is_flushed_without_a_transaction() -> None:
+def test_a_replay_needs_no_transaction() -> None:
     """Law: what was committed before is neither published nor committed again."""
     it = rig(REPLAY)
     it.worker.step()
-    assert it.world.names == ["poll", "handle", "flush"]
+    assert it.world.names == ["poll", "handle"]
 
 
 def test_a_batch_that_is_half_replayed_commits_its_live_half() -> None:
@@ -288,6 +304,91 @@ def test_only_what_is_committed_is_told_to_the_handler() -> None:
         assert it.world.calls.count(("committed",)) == told
 
 
+# Flushing, which no commit waits for
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 100.0
+        monkeypatch.setattr(flushing, "time", self)
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def flushes_of(it: Rig, clock: Clock, *waits_s: float) -> list[int]:
+    """How often the store was flushed by the end of each of as many steps, which begin after these times."""
+    counts = []
+    for wait_s in waits_s:
+        clock.now_s += wait_s
+        it.worker.step()
+        counts.append(it.world.names.count("flush"))
+    return counts
+
+
+@pytest.mark.parametrize("first", [batch(4), REPLAY], ids=["live", "replayed"])
+def test_the_store_is_flushed_an_interval_after_the_first_unflushed_write(first: Batch, clock: Clock) -> None:
+    """Law: further writes put it off no longer, a replay counts as well, and after it the next write counts anew."""
+    batches = [first, batch(5), batch(6), batch(7), batch(8), batch(9)]
+    it = rig(*batches, limits=WorkerLimits(flush_interval_s=1.0))
+    assert flushes_of(it, clock, 0, 0.4, 0.5, 0.1, 5, 0.9) == [0, 0, 0, 1, 1, 1]
+    assert flushes_of(it, clock, 0.1) == [2]
+
+
+def test_a_step_without_ratings_flushes_what_is_due(clock: Clock) -> None:
+    """Law: the last write before a silence is durable after the same time; in the silence nothing is flushed."""
+    it = rig(batch(4), limits=WorkerLimits(flush_interval_s=1.0))
+    assert flushes_of(it, clock, 50, 0.9, 0.2, 50, 50) == [0, 0, 1, 1, 1]
+    assert it.served("tastestream_step_seconds_count")["flush"] == 1
+
+
+def test_a_flush_comes_after_the_commit_and_the_answers(clock: Clock) -> None:
+    """Law: neither lists nor answers wait for the disk."""
+    it = Rig(World([batch(4)], requests=[True]), limits=WorkerLimits(flush_interval_s=1.0), has_desk=True)
+    it.worker.step()
+    it.world.calls.clear()
+    it.world.batches, it.world.requests = [batch(5)], [True]
+    clock.now_s += 1
+    it.worker.step()
+    assert it.world.names[-3:] == ["commit", "answer", "flush"]
+
+
+def test_what_was_written_and_not_committed_is_flushed_before_anything_else_is_taken(clock: Clock) -> None:
+    """Law: be it a setback's, or of a worker that was killed before this one began; once, and not again when due."""
+    it = rig(batch(4), failures={"commit": [TransactionAbortedError("rebalanced")]})
+    assert flushes_of(it, clock, 0, 2) == [1, 1]
+    assert it.world.names[-4:] == ["drop_caches", "flush", "rewind", "poll"]
+    killed = rig(batch(4))
+    killed.world.during["commit"] = killed.worker.stop
+    killed.worker.run()
+    assert killed.world.names[:2] == ["flush", "poll"]
+
+
+def test_users_who_change_sides_of_the_neighbour_pool_are_flushed(clock: Clock) -> None:
+    """Law: what is written between batches is written, too."""
+    it = Rig(World(), limits=WorkerLimits(flush_interval_s=1.0), moves=[True])
+    assert flushes_of(it, clock, 0, 0.9, 0.1, 50) == [0, 0, 1, 1]
+
+
+def test_stopping_flushes_what_was_written() -> None:
+    """Law: whoever stops in an orderly way leaves nothing to replay, and has nothing to flush where nothing came."""
+    it = rig(batch(4))
+    it.world.during["commit"] = it.worker.stop
+    it.worker.run()
+    assert it.world.names[-1] == "flush"
+    idle = rig()
+    idle.world.during["poll"] = idle.worker.stop
+    idle.worker.run()
+    assert idle.world.names == ["flush", "poll"]
+
+
 # A step that is given up
 
 
@@ -296,7 +397,7 @@ def test_an_aborted_transaction_goes_back_to_what_is_committed(step: str) -> Non
     """Law: what was cached may never have been, and the consumer's position is not rewound by itself."""
     it = rig(batch(4), failures={step: [TransactionAbortedError("rebalanced")]})
     it.worker.step()
-    assert it.world.names[-3:] == [step, "drop_caches", "rewind"]
+    assert it.world.names[-4:] == [step, "drop_caches", "flush", "rewind"]
     assert it.served("tastestream_producer_restarts_total") == {"": 1}
 
 
@@ -313,7 +414,7 @@ def test_a_marker_that_was_set_back_is_gone_back_to() -> None:
     """Law: a store that was restored, or another worker's late write, is answered as a restart would answer it."""
     it = rig(batch(4), batch(2), failures={"handle": [StoreRestoredError("restored")]})
     it.worker.step()
-    assert it.world.names == ["poll", "handle", "drop_caches", "rewind"]
+    assert it.world.names == ["poll", "handle", "drop_caches", "flush", "rewind"]
     it.worker.step()
     assert it.world.names[-1] == "commit"
 
@@ -358,12 +459,12 @@ def test_nothing_is_committed_when_handling_fails(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("error", [StoreFullError("full"), StoreUnavailableError("away")])
-def test_nothing_is_committed_when_the_state_is_not_durable(error: StoreError) -> None:
-    """Law: a store that cannot be flushed ends the step, and its transaction is aborted at once."""
-    it = rig(batch(4), failures={"flush": [error]})
+def test_a_store_that_cannot_be_flushed_stops_the_worker(error: StoreError) -> None:
+    """Law: what is written and not durable does not grow without bound; no transaction is open then."""
+    it = rig(batch(4), failures={"flush": [error]}, limits=EAGER)
     with pytest.raises(type(error)):
         it.worker.step()
-    assert it.world.names[-2:] == ["flush", "abort"]
+    assert it.world.names == ["poll", "handle", "begin", "send", "commit", "flush"]
 
 
 @pytest.mark.parametrize("error", [FencedError("fenced"), SinkError("refused")])
@@ -380,7 +481,7 @@ def test_a_source_that_cannot_go_on_stops_the_worker() -> None:
     it = rig(failures={"poll": [SourceError("refused")]})
     with pytest.raises(SourceError):
         it.worker.run()
-    assert it.world.names == ["poll"]
+    assert it.world.names == ["flush", "poll"]
 
 
 # A store that is away
@@ -391,7 +492,7 @@ def test_a_store_that_is_away_is_waited_for_in_the_group() -> None:
     it = rig(batch(4, 5), failures={"handle": [AWAY, AWAY]})
     it.worker.step()
     order = " ".join(name for name, _ in groupby(it.world.names))
-    assert order == "poll handle keep_alive handle keep_alive handle begin send flush commit"
+    assert order == "poll handle keep_alive handle keep_alive handle begin send commit"
     assert {call for call in it.world.calls if call[0] == "handle"} == {("handle", (4, 5))}
     assert ("commit", {("ratings", 0): 6}, METADATA) in it.world.calls
     assert it.served("tastestream_store_retries_total") == {"": 2}
@@ -411,7 +512,7 @@ def test_a_batch_that_is_no_longer_ours_is_given_up() -> None:
     """Law: when partitions came or went meanwhile, everything goes on from what is committed."""
     it = rig(batch(4), failures={"handle": [AWAY]}, ours=False)
     it.worker.step()
-    assert it.world.names == ["poll", "handle", "keep_alive", "drop_caches", "rewind"]
+    assert it.world.names == ["poll", "handle", "keep_alive", "drop_caches", "flush", "rewind"]
 
 
 def test_stopping_does_not_wait_for_the_store() -> None:
@@ -419,7 +520,7 @@ def test_stopping_does_not_wait_for_the_store() -> None:
     it = rig(batch(4), failures={"handle": [AWAY]})
     it.world.during["keep_alive"] = it.worker.stop
     it.worker.run()
-    assert it.world.names == ["poll", "handle", "keep_alive", "drop_caches"]
+    assert it.world.names == ["flush", "poll", "handle", "keep_alive", "drop_caches", "flush"]
 
 
 def test_a_store_that_stays_away_stops_the_worker() -> None:
@@ -473,7 +574,7 @@ def test_stopping_finishes_the_step_in_hand() -> None:
     it = rig(batch(4), batch(5))
     it.world.during["handle"] = it.worker.stop
     it.worker.run()
-    assert it.world.names == ["poll", "handle", "begin", "send", "flush", "commit"]
+    assert it.world.names == ["flush", "poll", "handle", "begin", "send", "commit", "flush"]
 
 
 def test_an_abort_while_stopping_asks_nothing_more() -> None:
@@ -481,7 +582,7 @@ def test_an_abort_while_stopping_asks_nothing_more() -> None:
     it = rig(batch(4), failures={"commit": [TransactionAbortedError("rebalanced")]})
     it.world.during["commit"] = it.worker.stop
     it.worker.run()
-    assert it.world.names[-1] == "drop_caches"
+    assert it.world.names[-2:] == ["drop_caches", "flush"]
 
 
 def test_a_worker_that_was_stopped_before_it_began_reads_nothing() -> None:
@@ -489,7 +590,7 @@ def test_a_worker_that_was_stopped_before_it_began_reads_nothing() -> None:
     it = rig(batch(4))
     it.worker.stop()
     it.worker.run()
-    assert it.world.names == []
+    assert it.world.names == ["flush"]
 
 
 @pytest.mark.parametrize(
@@ -573,7 +674,7 @@ def test_a_store_that_cannot_be_counted_now_stops_nothing() -> None:
     it = rig(batch(4), failures={"count": [AWAY, AWAY]})
     it.world.during["commit"] = it.worker.stop
     it.worker.run()
-    assert it.world.names[-1] == "commit"
+    assert it.world.names[-2:] == ["commit", "flush"]
 
 
 @pytest.mark.parametrize(("exclusive", "interval_s", "rescans"), [(False, 0, 1), (False, 600, 0), (True, 0, 0)])
@@ -635,7 +736,7 @@ def test_ratings_go_first_and_requests_follow_at_once() -> None:
     it.world.calls.clear()
     it.worker.step()
     it.worker.step()
-    turn = ["poll", "handle", "begin", "send", "flush", "commit", "answer"]
+    turn = ["poll", "handle", "begin", "send", "commit", "answer"]
     assert it.world.names == turn * 2
     assert {call[1] for call in it.world.calls if call[0] == "answer"} == {0.0}
 
