@@ -22,7 +22,7 @@ INSTALL := $(PIN) $(RUN)/python -m pip install --quiet --disable-pip-version-che
 NOT_INSTALLED = { echo "pip could not install what is above: the first run needs the network" >&2; exit 1; }
 
 # A goal that is missed ends the run with an error, after all the others were measured.
-BENCHES := budget articles peer_river freshness catch_up memory forgetting growth worker_start read_path ceiling ceiling_users
+BENCHES := budget articles peer_river freshness catch_up memory forgetting growth worker_start read_path workers ceiling ceiling_users
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lint type imports unit contract system simulate chaos fuzz quality bench profile schemas format hooks constraints clean
