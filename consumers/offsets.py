@@ -10,7 +10,14 @@ from functools import partial
 from typing import Any, TypeVar
 
 import stamina
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, TopicDescription
 
 REFUSALS = frozenset(
@@ -69,11 +76,7 @@ class GroupOffsets:
         return self._asked(f"the beginning of {key[0]}", self._range_of, key)
 
     def _committed(self, keys: Sequence[tuple[str, int]]) -> list[TopicPartition]:
-        found = self._consumer.committed([TopicPartition(*key) for key in keys], self._timeout_s)
-        for partition in found:
-            if partition.error is not None:
-                raise KafkaException(partition.error)
-        return found
+        return _without_errors(self._consumer.committed([TopicPartition(*key) for key in keys], self._timeout_s))
 
     def _range_of(self, key: tuple[str, int]) -> tuple[int, int]:
         return self._consumer.get_watermark_offsets(TopicPartition(*key), self._timeout_s)
@@ -94,26 +97,44 @@ class GroupOffsets:
 
 
 class Offsets(GroupOffsets):
-    """The same, and what only an administrator's client can ask for."""
+    """The same, and what only an administrator's client can ask for, on behalf of a consumer of `group`.
+
+    It asks for the committed offsets, too: a member's question carries the member's epoch, and one that an assignment
+    has just made stale is not answered in time.
+    """
 
     def __init__(
         self,
         consumer: Consumer,
         admin: AdminClient,
+        group: str,
         patience: Patience,
         explained: Callable[[KafkaError], str] = KafkaError.str,
     ) -> None:
         super().__init__(consumer, patience, explained)
         self._admin = admin
+        self._group = group
 
     def topics(self, names: Sequence[str]) -> dict[str, tuple[str, int]]:
         """Id and number of partitions by topic."""
         found = self._asked("the input topics", self._described, names)
         return {name: (str(topic.topic_id), len(topic.partitions)) for name, topic in found.items()}
 
+    def _committed(self, keys: Sequence[tuple[str, int]]) -> list[TopicPartition]:
+        request = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*key) for key in keys])
+        asked = self._admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=self._timeout_s)
+        return _without_errors(asked[self._group].result().topic_partitions)
+
     def _described(self, names: Sequence[str]) -> dict[str, TopicDescription]:
         futures = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=self._timeout_s)
         return {name: future.result() for name, future in futures.items()}
+
+
+def _without_errors(found: list[TopicPartition]) -> list[TopicPartition]:
+    for partition in found:
+        if partition.error is not None:
+            raise KafkaException(partition.error)
+    return found
 
 
 def watermarks(consumer: Consumer, key: tuple[str, int], timeout_s: float) -> tuple[int, int]:

@@ -73,7 +73,7 @@ class RebuildFeed:
             }
         )
         patience = Patience(self._timeout_s, settings.limits.transaction_timeout_s + self._timeout_s)
-        self._offsets = Offsets(self._consumer, self._admin, patience)
+        self._offsets = Offsets(self._consumer, self._admin, self._group, patience)
 
     def __enter__(self) -> Self:
         return self

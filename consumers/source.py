@@ -97,9 +97,10 @@ class KafkaSource:
                 **({"group.remote.assignor": "range", "enable.partition.eof": True} if self._is_several else {}),
             }
         )
-        self._explained = partial(explained, options.topics, properties.get("group.id", ""))
+        group = properties.get("group.id", "")
+        self._explained = partial(explained, options.topics, group)
         asking = admin(_admin_properties(properties))
-        self._offsets = Offsets(self._consumer, asking, options.patience, self._explained)
+        self._offsets = Offsets(self._consumer, asking, group, options.patience, self._explained)
         self._consumer.subscribe(
             list(options.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )

@@ -83,7 +83,7 @@ class TopicEvents:
         admin: dict[str, Any] = {**kafka.client_config(), "logger": KAFKA_LOG}
         try:
             patience = Patience(kafka.request_timeout_s, kafka.request_timeout_s)
-            offsets = Offsets(consumer, AdminClient(admin), patience)
+            offsets = Offsets(consumer, AdminClient(admin), self.settings.group, patience)
             found = offsets.topics(self.settings.input_topics)
             made_for.with_partitions({name: count for name, (_, count) in found.items()})
             keys = [(name, number) for name, (_, count) in found.items() for number in range(count)]

@@ -9,7 +9,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import OFFSET_INVALID, TIMESTAMP_CREATE_TIME, KafkaError, TopicCollection, TopicPartition
+from confluent_kafka import (
+    OFFSET_INVALID,
+    TIMESTAMP_CREATE_TIME,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from decisions import Fault
 from host import Host, seconds_of
 from kafka_broker import SESSION_TIMEOUT_S, Broker, FencedMemberError, Place, Stored, Transaction, error
@@ -135,16 +143,6 @@ class SimulatedConsumer:
     def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         places = [_place(tp) for tp in partitions]
         return [TopicPartition(*p, self.positions[p] if p in self._read else OFFSET_INVALID) for p in places]
-
-    def committed(self, partitions: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
-        places = [_place(tp) for tp in partitions]
-        self._maybe_away(self._host.enter("committed", "broker_away"), timeout_s)
-        until = self._host.scheduler.now + timeout_s
-        while self._broker.pending(places):
-            if self._host.scheduler.now >= until:
-                raise error(KafkaError._TIMED_OUT, "offsets are pending", retriable=True)
-            self._host.scheduler.wait(timeout_s / 4)
-        return [TopicPartition(*p, self._broker.group.committed.get(p, OFFSET_INVALID)) for p in places]
 
     def get_watermark_offsets(
         self, partition: TopicPartition, timeout_s: float = 0.0, *, cached: bool = False
@@ -346,6 +344,32 @@ class SimulatedAdmin:
 
     host: Host
     broker: Broker
+
+    def list_consumer_group_offsets(
+        self, requests: list[ConsumerGroupTopicPartitions], *, require_stable: bool, request_timeout: float
+    ) -> dict[str, "Future[ConsumerGroupTopicPartitions]"]:
+        (request,) = requests
+        future: Future[ConsumerGroupTopicPartitions] = Future()
+        try:
+            places = [_place(tp) for tp in request.topic_partitions or []]
+            found = self._committed(places, request_timeout, is_stable=require_stable)
+            future.set_result(ConsumerGroupTopicPartitions(request.group_id, found))
+        except KafkaException as refused:
+            future.set_exception(refused)
+        return {request.group_id: future}
+
+    def _committed(self, places: Sequence[Place], timeout_s: float, *, is_stable: bool) -> list[TopicPartition]:
+        fault, scheduler = self.host.enter("committed", "broker_away"), self.host.scheduler
+        if _is(fault, "broker_away"):
+            scheduler.wait(timeout_s)
+            raise error(KafkaError._TIMED_OUT, "timed out", retriable=True)
+        self.host.leave(fault)
+        until = scheduler.now + timeout_s
+        while is_stable and self.broker.pending(places):
+            if scheduler.now >= until:
+                raise error(KafkaError._TIMED_OUT, "offsets are pending", retriable=True)
+            scheduler.wait(timeout_s / 4)
+        return [TopicPartition(*place, self.broker.group.committed.get(place, OFFSET_INVALID)) for place in places]
 
     def describe_topics(self, topics: TopicCollection, request_timeout: float) -> dict[str, "Future[Described]"]:
         fault = self.host.enter("describe_topics", "broker_away")

@@ -12,6 +12,7 @@ from confluent_kafka import (
     OFFSET_INVALID,
     TIMESTAMP_CREATE_TIME,
     TIMESTAMP_NOT_AVAILABLE,
+    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Message,
@@ -153,14 +154,6 @@ class FakeConsumer:
         keys = [(tp.topic, tp.partition) for tp in partitions]
         return [TopicPartition(*key, self.positions[key] if key in self.seen else OFFSET_INVALID) for key in keys]
 
-    def committed(self, partitions: list[TopicPartition], _timeout_s: float) -> list[TopicPartition]:
-        self.cluster.called("committed")
-        committed = self.cluster.committed
-        return [
-            TopicPartition(tp.topic, tp.partition, committed.get((tp.topic, tp.partition), OFFSET_INVALID))
-            for tp in partitions
-        ]
-
     def get_watermark_offsets(
         self, partition: TopicPartition, _timeout_s: float = -1, *, cached: bool = False
     ) -> tuple[int, int]:
@@ -182,6 +175,22 @@ class FakeAdmin:
     def __init__(self, cluster: Cluster, properties: Mapping[str, Any]) -> None:
         self.cluster = cluster
         self.properties = properties
+
+    def list_consumer_group_offsets(
+        self, requests: list[ConsumerGroupTopicPartitions], *, require_stable: bool, request_timeout: float
+    ) -> dict[str, Future[ConsumerGroupTopicPartitions]]:
+        assert require_stable
+        assert request_timeout > 0
+        (request,) = requests
+        future: Future[ConsumerGroupTopicPartitions] = Future()
+        try:
+            self.cluster.called("committed")
+            keys = [(tp.topic, tp.partition) for tp in request.topic_partitions or []]
+            found = [TopicPartition(*key, self.cluster.committed.get(key, OFFSET_INVALID)) for key in keys]
+            future.set_result(ConsumerGroupTopicPartitions(request.group_id, found))
+        except KafkaException as error:
+            future.set_exception(error)
+        return {request.group_id: future}
 
     def describe_topics(self, _: TopicCollection, request_timeout: float) -> dict[str, Future[Any]]:
         assert request_timeout > 0
