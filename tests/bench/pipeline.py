@@ -18,6 +18,7 @@ from consumers.pool_upkeep import PoolUpkeep
 from consumers.records import Batch, Record
 from consumers.settings import Settings
 from consumers.store_opening import open_store
+from consumers.surroundings import Surroundings
 from recommender.recommender import Recommender
 from recommender.store import Store
 from schemas.messages import Message
@@ -34,6 +35,7 @@ class Pipeline:
     handler: Handler
     recommender: Recommender
     flush: PacedFlush
+    around: Surroundings
 
     def take(self, batch: Batch) -> list[Message]:
         """One step without its transaction."""
@@ -60,7 +62,7 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
         handler = app._handler(settings, states, recommender, around, lists, DEAD_LETTER_MAX_BYTES, live)
         recommender.scan_slice(settings.limits.scan_slice_users)
         flush = PacedFlush(store, settings.limits.flush_interval_s, around.metrics)
-        yield Pipeline(store, handler, recommender, flush)
+        yield Pipeline(store, handler, recommender, flush, around)
 
 
 def step_seconds(service: Pipeline) -> dict[str, float]:

@@ -119,7 +119,7 @@ def record(settings: Settings) -> Iterator[Recorder]:
         cast("Any", store)._shard = _Shard(cast("Any", store)._shard, recording.calls)
         source = KafkaSource(
             settings.kafka.consumer_config() | {"group.id": settings.group},
-            app._source_options(settings, store, {}, app._surroundings(settings, stack)),
+            app._source_options(settings, store, {}, service.around),
             Membership(store, STORE_PATIENCE_S, service.handler.drop_caches),
         )
         stack.callback(source.close)
