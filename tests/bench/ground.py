@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
 
 import stamina
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -98,7 +98,17 @@ class Deployment:
                 process.wait()
 
 
-def await_lists(audience: Audience, worker: Worker, events: int) -> None:
+class Watched(Protocol):
+    """Who makes lists: a worker, or several."""
+
+    def check(self) -> None:
+        """See that it still runs; raises as `Worker.check`."""
+
+    def log_tail(self) -> str:
+        """The last lines of its log."""
+
+
+def await_lists(audience: Audience, worker: Watched, events: int) -> None:
     """Return when lists stand for so many events.
 
     Raises:
@@ -107,12 +117,12 @@ def await_lists(audience: Audience, worker: Worker, events: int) -> None:
     _await(audience, worker, lambda: audience.events >= events)
 
 
-def await_list_count(audience: Audience, worker: Worker, lists: int) -> None:
+def await_list_count(audience: Audience, worker: Watched, lists: int) -> None:
     """Return when so many lists have come; raises as `await_lists`."""
     _await(audience, worker, lambda: audience.lists >= lists)
 
 
-def _await(audience: Audience, worker: Worker, is_done: Callable[[], bool]) -> None:
+def _await(audience: Audience, worker: Watched, is_done: Callable[[], bool]) -> None:
     if not audience.until(is_done, worker.check, PATIENCE_S):
         raise TimeoutError(f"no list came for {PATIENCE_S:g} s:\n{worker.log_tail()}")
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import psutil
 
-from consumers.demo.audience import Audience
 from consumers.demo.stage import DemoError, Worker
 from tests.bench.ground import PATIENCE_S, step_seconds
 from tests.bench.shared_store import SharedStore
@@ -115,6 +114,10 @@ class Team:
         for worker in self.workers:
             worker.check()
 
+    def log_tail(self) -> str:
+        """The last lines of all their logs."""
+        return "\n".join(worker.log_tail() for worker in self.workers)
+
     def total(self, name: str) -> float:
         """The sum of a metric over the workers."""
         return sum(worker.metric(name) for worker in self.workers)
@@ -143,16 +146,6 @@ class Team:
             if time.monotonic() > give_up_at:
                 raise TimeoutError(f"the partitions were not shared evenly in {PATIENCE_S:g} s")
             time.sleep(LOOK_S)
-
-    def await_lists(self, audience: Audience, lists: int) -> None:
-        """Return when so many lists have come.
-
-        Raises:
-            TimeoutError: none came for a while; says what the workers said.
-        """
-        if not audience.until(lambda: audience.lists >= lists, self.check, PATIENCE_S):
-            said = "\n".join(worker.log_tail() for worker in self.workers)
-            raise TimeoutError(f"no list came for {PATIENCE_S:g} s:\n{said}")
 
 
 def _held(worker: Worker) -> float:

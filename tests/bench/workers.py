@@ -27,7 +27,7 @@ from consumers.settings import Settings
 from producers.broker_config import free_ports
 from tests.bench.apart import apart
 from tests.bench.frame import Bench, Requirement, spread
-from tests.bench.ground import Deployment, deployment, kafka
+from tests.bench.ground import Deployment, await_list_count, deployment, kafka
 from tests.bench.population import Population, fill
 from tests.bench.shared_store import comparable_states, drop_collection, shared_store
 from tests.bench.team import TROUBLES, Run, Team
@@ -69,7 +69,7 @@ def _run(servers: str, workers: int, warm_up: int, backlog: int) -> Run:
         team.await_even_shares(PARTITIONS)
         audience = Audience(stack.enter_context(place.reader()))
         place.send(POPULATION.events(warm_up, seed=0))
-        team.await_lists(audience, warm_up)
+        await_list_count(audience, team, warm_up)
         return _worked_off(place, team, audience, backlog)
 
 
@@ -77,7 +77,7 @@ def _worked_off(place: Deployment, team: Team, audience: Audience, backlog: int)
     events = POPULATION.events(backlog, seed=1)
     known, before, begun = audience.lists, team.mark(), time.monotonic()
     place.send(events)
-    team.await_lists(audience, known + backlog)
+    await_list_count(audience, team, known + backlog)
     after = team.mark()
     troubles = {what: team.total(name) for what, name in TROUBLES.items()}
     for worker in team.workers:
