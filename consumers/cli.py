@@ -80,11 +80,20 @@ def main() -> None:
 def _ended(arguments: list[str]) -> int:
     try:
         app(arguments, prog_name="tastestream")
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else ExitCode.OK
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the process ends here, with its code
-        return _reported(error)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  # the process ends here, with its code
+        match _unwrapped(error):
+            case SystemExit(code=code):
+                return code if isinstance(code, int) else ExitCode.OK
+            case failure:
+                return _reported(failure)
     return ExitCode.OK
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    # What a signal's handler raises while a compiled function calls back (a client's does) arrives as a SystemError.
+    while isinstance(error, SystemError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _reported(error: BaseException) -> ExitCode:

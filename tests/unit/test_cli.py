@@ -140,3 +140,19 @@ def test_a_failure_ends_with_its_code(failure: BaseException, code: ExitCode, mo
 
     monkeypatch.setattr(consumers.cli, "app", fail)
     assert _ended([]) == code
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"), [(SystemExit(0), ExitCode.OK), (KeyboardInterrupt(), ExitCode.INTERRUPTED)]
+)
+def test_a_signal_that_came_in_the_middle_of_a_clients_call_ends_the_process_as_elsewhere(
+    raised: BaseException, code: ExitCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Law: the interpreter makes a SystemError of what a handler raises there; it is a stop, and no internal error."""
+
+    def fail(_arguments: list[str], prog_name: str) -> None:
+        assert prog_name == "tastestream"
+        raise SystemError("a call returned a result with an exception set") from raised
+
+    monkeypatch.setattr(consumers.cli, "app", fail)
+    assert _ended([]) == code
