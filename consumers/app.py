@@ -12,7 +12,7 @@ from consumers.answering.opening import Workplace, open_desk, served_topics
 from consumers.batch_size import BatchLimits
 from consumers.catalogue_reading import read_catalogue
 from consumers.catalogue_table import CatalogueTable, TableOptions
-from consumers.cluster import Cluster, Topic, check_topics
+from consumers.cluster import BATCH_MAX_BYTES, Cluster, Topic, check_topics, message_sizes
 from consumers.dead_letter_limits import DeadLetterLimits
 from consumers.filter_notice import FilterNotice
 from consumers.handler import Beside, Door, Handler
@@ -56,9 +56,6 @@ from recommender.recommender import Recommender
 from recommender.store import Store
 from schemas.decode import decoder_for
 
-MESSAGE_MAX_BYTES, BATCH_MAX_BYTES = 1_000_000_000, 1_000_000
-"""The largest record that librdkafka can be told to take, and its own limit of a batch."""
-
 AcceptedGaps = dict[str, list[int]]
 
 log = structlog.get_logger()
@@ -99,7 +96,7 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         items = stack.enter_context(closing(open_item_ids(settings)))
         tenure = Tenure(opened, lambda: place.lineage().current)
         request_topics = served_topics(settings)
-        sink = transactional_sink(settings, topics | request_topics, settings.transactional_id)
+        sink = transactional_sink(settings, topics, settings.transactional_id)
         stack.callback(sink.close)
         recommender = _recommender(settings, store, around)
         lists = _list_writer(settings, store, recommender.catalogue, items)
@@ -114,8 +111,8 @@ def service(settings: Settings, accepted_gaps: AcceptedGaps) -> Iterator[Worker]
         options = _source_options(settings, store, accepted_gaps, around)
         source = KafkaSource({**properties, "group.id": settings.group}, options, membership)
         stack.callback(source.close)
-        shared = Workplace(sink, store, recommender, recommender.catalogue, lists, around.metrics, clock_ms)
-        desk = open_desk(settings, request_topics, shared, properties, options.patience)
+        shared = Workplace(store, recommender, recommender.catalogue, lists, around.metrics, clock_ms)
+        desk = open_desk(settings, request_topics, shared, properties)
         if desk is not None:
             stack.callback(desk.close)
         table = _catalogue_table(settings, recommender.catalogue, items, around.metrics)
@@ -184,7 +181,7 @@ def transactional_sink(settings: Settings, topics: Mapping[str, Topic], transact
     """
     limits = settings.limits
     return TransactionalSink(
-        {**settings.kafka.producer_config(), "logger": KAFKA_LOG, **_message_sizes(topics)},
+        {**settings.kafka.producer_config(), "logger": KAFKA_LOG, **message_sizes(topics)},
         SinkOptions(
             transactional_id,
             limits.transaction_timeout_s,
@@ -192,13 +189,6 @@ def transactional_sink(settings: Settings, topics: Mapping[str, Topic], transact
             group=settings.group,
         ),
     )
-
-
-def _message_sizes(topics: Mapping[str, Topic]) -> dict[str, int]:
-    # The brokers' limits are those of packed batches. A record that came in packed may be far larger, and has to go out
-    # again as a dead letter: how large one may be is theirs to say, not the client's.
-    batch_bytes = min(topic.max_message_bytes for topic in topics.values())
-    return {"message.max.bytes": MESSAGE_MAX_BYTES, "batch.size": min(BATCH_MAX_BYTES, batch_bytes)}
 
 
 def run(settings: Settings, accepted_gaps: AcceptedGaps) -> None:

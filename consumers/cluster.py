@@ -11,6 +11,9 @@ from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, Res
 
 from schemas.dead_letters import HEADROOM_BYTES
 
+MESSAGE_MAX_BYTES, BATCH_MAX_BYTES = 1_000_000_000, 1_000_000
+"""The largest record that librdkafka can be told to take, and its own limit of a batch."""
+
 _NOT_EVEN_DESCRIBED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
 
 # What a broker says to a certificate of ours, or to none, comes as a broken connection with the alert in its text.
@@ -189,3 +192,11 @@ def check_topics(found: Mapping[str, Topic], inputs: Sequence[str], output: str,
                 f"max.message.bytes of {dead_letters} is {room}, but a dead letter of {name} may need {needed}: "
                 "raise it with `tastestream topics create`"
             )
+
+
+def message_sizes(topics: Mapping[str, Topic]) -> dict[str, int]:
+    """Properties of a producer that may write whatever these topics take."""
+    # The brokers' limits are those of packed batches. A record that came in packed may be far larger, and has to go out
+    # again as a dead letter: how large one may be is theirs to say, not the client's.
+    batch_bytes = min(topic.max_message_bytes for topic in topics.values())
+    return {"message.max.bytes": MESSAGE_MAX_BYTES, "batch.size": min(BATCH_MAX_BYTES, batch_bytes)}

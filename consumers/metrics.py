@@ -74,7 +74,7 @@ class Metrics:
         requests = self._counter("tastestream_requests_total", "What became of questions", "outcome")
         self._requests = {name: requests.labels(name) for name in ("answered", *ERROR_CODES)}
         self._waits = self._histogram(
-            "tastestream_request_seconds", "From a request's append to its reply's commit", FRESHNESS_BUCKETS_S
+            "tastestream_request_seconds", "From a request's append to its reply's being there", FRESHNESS_BUCKETS_S
         )
 
     def batch(self, records: int) -> None:
@@ -114,7 +114,7 @@ class Metrics:
         self._requests[outcome].inc(n)
 
     def request_seconds(self, seconds: float) -> None:
-        """From a request's append to the commit of its reply."""
+        """From a request's append to when the brokers have its reply."""
         self._waits.observe(max(0.0, seconds))
 
     def lag(self, topic: str, partition: int, records: int) -> None:

@@ -50,33 +50,51 @@ class Patience:
     waits: Callable[[], None] = lambda: None
 
 
-class GroupOffsets:
-    """Asks on behalf of a consumer; every method raises `SourceError` when there is no answer in time."""
+class Offsets:
+    """Asks on behalf of a consumer of `group`; every method raises `SourceError` when there is no answer in time.
+
+    The committed offsets are asked for outside the group: a member's question carries the member's epoch, and one that
+    an assignment has just made stale is not answered in time.
+    """
 
     def __init__(
-        self, consumer: Consumer, patience: Patience, explained: Callable[[KafkaError], str] = KafkaError.str
+        self,
+        consumer: Consumer,
+        admin: AdminClient,
+        group: str,
+        patience: Patience,
+        explained: Callable[[KafkaError], str] = KafkaError.str,
     ) -> None:
         self._consumer = consumer
+        self._admin = admin
+        self._group = group
         self._timeout_s = patience.request_timeout_s
         self._alive, self._waits = patience.alive, patience.waits
         self._explained = explained
         self._again = stamina.retry(on=_may_pass, attempts=None, timeout=patience.recovery_limit_s, wait_max=1.0)
+
+    def topics(self, names: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Id and number of partitions by topic."""
+        found = self._asked("the input topics", self._described, names)
+        return {name: (str(topic.topic_id), len(topic.partitions)) for name, topic in found.items()}
 
     def committed(self, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int | None]:
         """The group's committed offset by (topic, partition); None where there is none."""
         found = self._asked("the committed offsets", self._committed, keys) if keys else []
         return {(tp.topic, tp.partition): None if tp.offset < 0 else tp.offset for tp in found}
 
-    def low(self, key: tuple[str, int]) -> int:
-        """Where a partition begins."""
-        return self.range_of(key)[0]
-
     def range_of(self, key: tuple[str, int]) -> tuple[int, int]:
         """Where a partition begins and ends."""
         return self._asked(f"the beginning of {key[0]}", self._range_of, key)
 
+    def _described(self, names: Sequence[str]) -> dict[str, TopicDescription]:
+        futures = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=self._timeout_s)
+        return {name: future.result() for name, future in futures.items()}
+
     def _committed(self, keys: Sequence[tuple[str, int]]) -> list[TopicPartition]:
-        return _without_errors(self._consumer.committed([TopicPartition(*key) for key in keys], self._timeout_s))
+        request = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*key) for key in keys])
+        asked = self._admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=self._timeout_s)
+        return _without_errors(asked[self._group].result().topic_partitions)
 
     def _range_of(self, key: tuple[str, int]) -> tuple[int, int]:
         return self._consumer.get_watermark_offsets(TopicPartition(*key), self._timeout_s)
@@ -94,40 +112,6 @@ class GroupOffsets:
             return self._again(ask_now)()
         except KafkaException as error:
             raise SourceError(f"{what} cannot be read: {self._explained(error.args[0])}") from error
-
-
-class Offsets(GroupOffsets):
-    """The same, and what only an administrator's client can ask for, on behalf of a consumer of `group`.
-
-    It asks for the committed offsets, too: a member's question carries the member's epoch, and one that an assignment
-    has just made stale is not answered in time.
-    """
-
-    def __init__(
-        self,
-        consumer: Consumer,
-        admin: AdminClient,
-        group: str,
-        patience: Patience,
-        explained: Callable[[KafkaError], str] = KafkaError.str,
-    ) -> None:
-        super().__init__(consumer, patience, explained)
-        self._admin = admin
-        self._group = group
-
-    def topics(self, names: Sequence[str]) -> dict[str, tuple[str, int]]:
-        """Id and number of partitions by topic."""
-        found = self._asked("the input topics", self._described, names)
-        return {name: (str(topic.topic_id), len(topic.partitions)) for name, topic in found.items()}
-
-    def _committed(self, keys: Sequence[tuple[str, int]]) -> list[TopicPartition]:
-        request = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*key) for key in keys])
-        asked = self._admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=self._timeout_s)
-        return _without_errors(asked[self._group].result().topic_partitions)
-
-    def _described(self, names: Sequence[str]) -> dict[str, TopicDescription]:
-        futures = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=self._timeout_s)
-        return {name: future.result() for name, future in futures.items()}
 
 
 def _without_errors(found: list[TopicPartition]) -> list[TopicPartition]:

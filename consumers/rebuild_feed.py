@@ -87,7 +87,7 @@ class RebuildFeed:
 
     def low(self, key: Key) -> int:
         """Where a partition begins."""
-        return self._offsets.low(key)
+        return self._offsets.range_of(key)[0]
 
     def targets(self) -> Targets:
         """Up to what is committed; of topics that are new to the group up to their ends.

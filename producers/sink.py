@@ -153,14 +153,7 @@ class TransactionalSink:
     def _produce(self, message: Message, deadline: float) -> None:
         while True:
             try:
-                self._producer.produce(
-                    message.topic,
-                    key=message.key,
-                    value=message.value,
-                    headers=list(message.headers),
-                    **({} if message.partition is None else {"partition": message.partition}),
-                    **({} if message.timestamp_ms is None else {"timestamp": message.timestamp_ms}),
-                )
+                self._producer.produce(message.topic, **fields_of(message))
             except BufferError:
                 if time.monotonic() > deadline:
                     self._replace("the producer's queue stayed full")
@@ -266,6 +259,17 @@ class TransactionalSink:
                 f"no transaction can be begun as {self._options.transactional_id!r}: {self._said(kafka_error)}"
             ) from error
         return producer
+
+
+def fields_of(message: Message) -> dict[str, Any]:
+    """A message as `produce` takes it, beside its topic: without a partition the partitioner decides."""
+    return {
+        "key": message.key,
+        "value": message.value,
+        "headers": list(message.headers),
+        **({} if message.partition is None else {"partition": message.partition}),
+        **({} if message.timestamp_ms is None else {"timestamp": message.timestamp_ms}),
+    }
 
 
 def _is_fenced(error: KafkaException) -> bool:

@@ -1,8 +1,8 @@
-"""The desk where requests are answered: poll → answer → send → commit, a transaction of its own per batch.
+"""The desk where requests are answered: poll → answer → deliver → commit, without a transaction.
 
-A reply and the offset of its request become visible together, so a request is answered exactly once in effect, whatever
-is killed, paused or asked again. Nothing is written to the store, hence nothing need be flushed, and a batch that is
-given up is simply read again.
+A request is answered at least once: its offset is committed once the brokers have its reply. It changes nothing, so
+all that comes of a worker that dies in between is a second reply under the same id, and a transaction would take three
+times as long. Nothing is written to the store, so nothing need be flushed, and a batch that is given up is read again.
 """
 
 import time
@@ -15,7 +15,7 @@ from consumers.answering.answers import Answers
 from consumers.answering.request_source import RequestSource
 from consumers.metrics import Metrics
 from consumers.records import Batch, Record
-from producers.sink import TransactionAbortedError, TransactionalSink
+from producers.acknowledged_sink import AcknowledgedSink, NotDeliveredError
 from recommender.store import StoreUnavailableError
 from schemas.messages import Message
 
@@ -31,10 +31,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class DeskParts:
-    """What the desk drives; the sink is the worker's own, between its transactions."""
+    """What the desk drives."""
 
     source: RequestSource
-    sink: TransactionalSink
+    sink: AcknowledgedSink
     answers: Answers
     metrics: Metrics
     clock_ms: Callable[[], int]
@@ -57,7 +57,7 @@ class Desk:
         """Answer requests, or wait so long for one; whether there was any.
 
         Raises:
-            SinkError: Kafka refuses, or transactions fail again and again.
+            SinkError: Kafka refuses, or does not take replies again and again.
             SourceError: Kafka refuses.
             StoreError: the store cannot be used as things stand.
         """
@@ -69,32 +69,32 @@ class Desk:
             return False
         try:
             self._take(self._waiting)
-        except TransactionAbortedError as aborted:
+        except NotDeliveredError as undelivered:
             self._parts.metrics.restarted_producer()
             self._setbacks_in_a_row += 1
             if self._setbacks_in_a_row > self._setbacks_in_a_row_max:
                 raise
-            self._go_back(str(aborted))
+            self._go_back(str(undelivered))
         except StoreUnavailableError as away:
             self._open_at = time.monotonic() + max(STORE_PAUSE_S, away.retry_after_s or 0)
             self._go_back(str(away))
         return True
 
     def close(self) -> None:
-        """Leave the group of requests."""
+        """Leave the group of requests, and let the producer of replies go."""
         self._parts.source.close()
+        self._parts.sink.close()
 
     def _take(self, batch: Batch) -> None:
         parts, metrics = self._parts, self._parts.metrics
         with metrics.timed("answer"):
             messages = self._answered(batch.records)
         # A request has one reply.
-        taken = Batch(batch.records[: len(messages)], batch.group_metadata)
+        taken = Batch(batch.records[: len(messages)])
         with metrics.timed("reply"):
-            parts.sink.begin()
-            parts.sink.send(messages)
-            parts.sink.commit(taken.next_offsets(), taken.group_metadata)
-        self._waiting = Batch(batch.records[len(messages) :], batch.group_metadata)
+            parts.sink.deliver(messages)
+            parts.source.commit(taken.next_offsets())
+        self._waiting = Batch(batch.records[len(messages) :])
         self._setbacks_in_a_row = 0
         now_ms = parts.clock_ms()
         for record in taken.records:
@@ -117,6 +117,6 @@ class Desk:
         return messages
 
     def _go_back(self, why: str) -> None:
-        log.warning("requests are read again from the committed offsets", why=why)
+        log.warning("requests that were not answered are read again", why=why)
         self._waiting = Batch()
         self._parts.source.rewind()

@@ -19,14 +19,14 @@ from consumers.answering.reply_address import Addresses, Destination
 from consumers.answering.request_source import RequestSource, RequestSourceOptions
 from consumers.answering.similar_users import UserWriter
 from consumers.answering.writing import AnswerWriter
-from consumers.cluster import Cluster, ClusterError, Topic, TopicsError, missing_topics
+from consumers.cluster import Cluster, ClusterError, Topic, TopicsError, message_sizes, missing_topics
 from consumers.lists import ListWriter
+from consumers.logs import KAFKA_LOG
 from consumers.metrics import Metrics
-from consumers.offsets import Patience
 from consumers.permissions import check_permitted, request_permissions
 from consumers.settings import Settings
 from consumers.settings_mapping import ranking_rules, rating_scale, request_limits
-from producers.sink import TransactionalSink
+from producers.acknowledged_sink import AcknowledgedSink
 from recommender.catalogue import Catalogue
 from recommender.recommender import Recommender
 from recommender.store import Store
@@ -41,7 +41,6 @@ log = structlog.get_logger()
 class Workplace:
     """What the desk shares with the worker."""
 
-    sink: TransactionalSink
     store: Store
     recommender: Recommender
     catalogue: Catalogue
@@ -97,7 +96,6 @@ def open_desk(
     topics: Mapping[str, Topic],
     shared: Workplace,
     properties: Mapping[str, object],
-    patience: Patience,
 ) -> Desk | None:
     """The desk that answers the requests of these topics (`served_topics`); None where there are none.
 
@@ -108,12 +106,13 @@ def open_desk(
     requests, _ = settings.request_topics
     source = RequestSource(
         {**properties, "group.id": settings.request_group},
-        RequestSourceOptions(requests, settings.requests.batch_max_records, patience),
+        RequestSourceOptions(requests, settings.requests.batch_max_records),
     )
     rules = _answer_rules(settings, topics, shared)
     answers = Answers(rules, shared.store, shared.metrics, shared.clock_ms)
     log.info("requests are answered", topic=requests)
-    parts = DeskParts(source, shared.sink, answers, shared.metrics, shared.clock_ms)
+    sink = AcknowledgedSink({**settings.kafka.producer_config(), "logger": KAFKA_LOG, **message_sizes(topics)})
+    parts = DeskParts(source, sink, answers, shared.metrics, shared.clock_ms)
     return Desk(parts, settings.requests.step_budget_ms / 1000)
 
 

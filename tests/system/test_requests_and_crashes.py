@@ -1,4 +1,4 @@
-"""Requests and ratings together, workers killed, stopped and replaced: one reply per request, states untouched."""
+"""Requests and ratings together, workers killed, stopped and replaced: every request is answered, states untouched."""
 
 import random
 from collections.abc import Iterator
@@ -18,7 +18,13 @@ KILLS = 4
 SEED = 11
 STEP_S = 0.05
 SOON_GONE = {"topics__session_timeout_ms": "1500", "topics__heartbeat_interval_ms": "300"}
-SMALL = {"limits__batch_max_records": "40", "requests__batch_max_records": "8", "requests__step_budget_ms": "1"}
+STEP_MAX = 8
+"""Requests that are answered together at most, and so again where a worker dies before it says that it answered."""
+SMALL = {
+    "limits__batch_max_records": "40",
+    "requests__batch_max_records": f"{STEP_MAX}",
+    "requests__step_budget_ms": "1",
+}
 
 
 def qdrant_at(port: int) -> dict[str, str]:
@@ -40,11 +46,11 @@ def await_replies(client: RequestClient, worker: WorkerProcess, at_least: int) -
     worker.await_until(lambda: replied(client) >= at_least, f"there are {at_least} replies")
 
 
-def assert_answered_once(client: RequestClient, sent: list[str]) -> None:
-    """A read_committed reader sees one reply per request."""
+def assert_answered(client: RequestClient, sent: list[str], again_max: int = 0) -> None:
+    """A reader sees a reply to every request; so many of them may have been answered a second time."""
     answers = client.answers()
     assert sorted(answers) == sorted(sent)
-    assert {request: len(found) for request, found in answers.items() if len(found) != 1} == {}
+    assert sum(map(len, answers.values())) - len(sent) <= again_max
 
 
 def test_requests_between_ratings_are_each_answered_and_change_nothing(deployment: Deployment) -> None:
@@ -62,12 +68,12 @@ def test_requests_between_ratings_are_each_answered_and_change_nothing(deploymen
     deployment.await_lag(0, worker)
     await_replies(client, worker, len(sent))
     assert worker.stop() == 0
-    assert_answered_once(client, sent)
+    assert_answered(client, sent)
     assert_exactly_once(deployment)
 
 
-def test_a_worker_killed_while_it_answers_answers_each_request_once(deployment: Deployment) -> None:
-    """After kill -9 at random moments a committed reader finds one reply per request, and no list was lost."""
+def test_a_worker_killed_while_it_answers_leaves_no_request_without_a_reply(deployment: Deployment) -> None:
+    """After kill -9 at random moments at most the step in hand is answered twice, and no list was lost."""
     moments = random.Random(SEED)  # noqa: S311 - no secret
     client = RequestClient(deployment)
     deployment.produce(ratings(EVENTS // 4))
@@ -79,20 +85,20 @@ def test_a_worker_killed_while_it_answers_answers_each_request_once(deployment: 
         worker.kill_after(moments.uniform(0, STEP_S))
         in_the_middle += replied(client) < len(sent)
     assert in_the_middle
-    finish(deployment, client, worker.start(), sent)
+    finish(deployment, client, worker.start(), sent, KILLS)
 
 
-def finish(deployment: Deployment, client: RequestClient, worker: WorkerProcess, sent: list[str]) -> None:
+def finish(deployment: Deployment, client: RequestClient, worker: WorkerProcess, sent: list[str], kills: int) -> None:
     """Let a worker answer the rest, stop it, and check everything."""
-    await_replies(client, worker, len(sent))
+    worker.await_until(lambda: client.answers().keys() >= set(sent), "every request has a reply")
     deployment.await_lag(0, worker)
     assert worker.stop() == 0
-    assert_answered_once(client, sent)
+    assert_answered(client, sent, kills * STEP_MAX)
     assert_exactly_once(deployment)
 
 
 def test_two_workers_share_the_requests(broker: str, topic_prefix: str, tmp_path: Path) -> None:
-    """Each answers its part; when one is killed the other answers the rest, and no request is answered twice."""
+    """Each answers its part; when one is killed the other answers the rest, and at most a step of it twice."""
     with (
         QdrantProcess(tmp_path / "qdrant") as qdrant,
         Deployment(broker, topic_prefix, tmp_path, **SOON_GONE, **SMALL, **qdrant_at(qdrant.port)) as made,
@@ -110,7 +116,7 @@ def test_two_workers_share_the_requests(broker: str, topic_prefix: str, tmp_path
         sent += [client.send({"user_id": str(number)}) for number in range(REQUESTS)]
         client.flush()
         workers[0].kill()
-        finish(made, client, workers[1], sent)
+        finish(made, client, workers[1], sent, 1)
 
 
 def test_a_deployment_without_the_topics_goes_on_without_requests(deployment: Deployment) -> None:

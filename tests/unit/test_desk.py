@@ -1,4 +1,4 @@
-"""The desk over fakes that write down what they are asked: a reply and its request's offset, or neither."""
+"""The desk over fakes that write down what they are asked: a reply first, then its request's offset."""
 
 import time
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from consumers.answering.desk import FIRST_MAX, Desk, DeskParts
 from consumers.answering.request_source import RequestSource
 from consumers.metrics import Metrics
 from consumers.records import Batch, Record
-from producers.sink import FencedError, TransactionAbortedError, TransactionalSink
+from producers.acknowledged_sink import AcknowledgedSink, NotDeliveredError
+from producers.sink import SinkError
 from recommender.store import StoreError, StoreUnavailableError
 from schemas.messages import Message
 
-METADATA = object()
 BUDGET_S = 0.05
 
 
 def batch(*offsets: int) -> Batch:
-    return Batch([Record("requests", 0, offset, "requests:0", b"r", b"{}") for offset in offsets], METADATA)
+    return Batch([Record("requests", 0, offset, "requests:0", b"r", b"{}") for offset in offsets])
 
 
 @dataclass
@@ -56,22 +56,21 @@ class World:
         self.now_s += sum(self.cost_s[record.offset] for record in records) if self.cost_s else 0.0
         return [Message("replies", b"r", b"%d" % record.offset) for record in records]
 
-    def begin(self) -> None:
-        self.called("begin")
+    def deliver(self, messages: list[Message]) -> None:
+        self.called("deliver", *(message.value for message in messages))
 
-    def send(self, messages: list[Message]) -> None:
-        self.called("send", *(message.value for message in messages))
-
-    def commit(self, next_offsets: Mapping[tuple[str, int], int], metadata: object) -> None:
-        assert metadata is METADATA
+    def commit(self, next_offsets: Mapping[tuple[str, int], int]) -> None:
         self.called("commit", dict(next_offsets))
+
+    def close(self) -> None:
+        self.called("close")
 
 
 def desk_of(world: World) -> Desk:
     source, sink, answers = (cast("Any", world) for _ in range(3))
     parts = DeskParts(
         cast("RequestSource", source),
-        cast("TransactionalSink", sink),
+        cast("AcknowledgedSink", sink),
         cast("Answers", answers),
         Metrics(),
         lambda: 0,
@@ -86,41 +85,49 @@ def committed(world: World) -> list[int]:
 
 def replied(world: World) -> list[int]:
     """The requests that were replied to, by offset, in order."""
-    return [int(value) for call in world.calls if call[0] == "send" for value in call[1:]]
+    return [int(value) for call in world.calls if call[0] == "deliver" for value in call[1:]]
 
 
-def test_replies_and_offsets_are_one_transaction() -> None:
-    """Answered, begun, sent and committed, with the offset after the last request."""
+def test_a_request_is_done_with_once_its_reply_is_there() -> None:
+    """Answered, delivered and only then committed, with the offset after the last request."""
     world = World([batch(3, 4)])
     desk_of(world).step(0)
-    assert world.calls == ["poll", "answer", "answer", "begin", ("send", b"3", b"4"), ("commit", {("requests", 0): 5})]
+    assert world.calls == ["poll", "answer", "answer", ("deliver", b"3", b"4"), ("commit", {("requests", 0): 5})]
 
 
-def test_without_requests_nothing_is_begun() -> None:
+def test_closing_leaves_the_group_and_lets_the_producer_go() -> None:
+    """The offsets of what was answered are told before anybody else gets the partitions."""
+    world = World()
+    desk_of(world).close()
+    assert world.calls == ["close", "close"]
+
+
+def test_without_requests_nothing_is_sent() -> None:
     """An idle desk writes nothing."""
     world = World()
     desk_of(world).step(0)
     assert world.calls == ["poll"]
 
 
-def test_an_aborted_transaction_is_read_again() -> None:
-    """Nothing of it is visible, so its requests come once more; too often in a row ends the worker."""
-    aborted = [TransactionAbortedError("x") for _ in range(3)]
-    world = World([batch(1), batch(1), batch(1)], {"commit": [*aborted]})
+def test_requests_whose_replies_may_not_be_there_are_read_again() -> None:
+    """Nothing of them is committed, so they come once more; too often in a row ends the worker."""
+    undelivered = [NotDeliveredError("x") for _ in range(3)]
+    world = World([batch(1), batch(1), batch(1)], {"deliver": [*undelivered]})
     desk = desk_of(world)
     for _ in range(2):
         desk.step(0)
         assert world.calls[-1] == "rewind"
-    with pytest.raises(TransactionAbortedError):
+    with pytest.raises(NotDeliveredError):
         desk.step(0)
+    assert committed(world) == []
 
 
-def test_a_commit_ends_a_row_of_setbacks() -> None:
+def test_a_delivery_ends_a_row_of_setbacks() -> None:
     """Setbacks count only one after the other."""
     world = World([batch(1)] * 4)
     desk = desk_of(world)
     for _ in range(2):
-        world.failures["commit"] = [TransactionAbortedError("x")]
+        world.failures["deliver"] = [NotDeliveredError("x")]
         desk.step(0)
         desk.step(0)
     assert [call for call in world.calls if call == "rewind"] == ["rewind"] * 2
@@ -143,10 +150,10 @@ def test_a_store_that_is_away_lets_requests_wait(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("name", "failure"), [("commit", FencedError("x")), ("answer", StoreError("x")), ("poll", RuntimeError("x"))]
+    ("name", "failure"), [("deliver", SinkError("x")), ("answer", StoreError("x")), ("poll", RuntimeError("x"))]
 )
 def test_what_cannot_pass_ends_the_worker(name: str, failure: Exception) -> None:
-    """Fenced, or a store that cannot be used: nothing is committed, and nothing is hidden."""
+    """Kafka refuses, or a store that cannot be used: nothing is committed, and nothing is hidden."""
     world = World([batch(1)], {name: [failure]})
     with pytest.raises(type(failure)):
         desk_of(world).step(0)
@@ -200,14 +207,14 @@ def test_a_step_begins_with_what_the_last_one_learned(monkeypatch: pytest.Monkey
     assert world.sizes == [1, 2, 1, 4, 2, 1, 1, 1, FIRST_MAX, 11]
 
 
-@pytest.mark.parametrize("failure", [TransactionAbortedError("x"), StoreUnavailableError("away", 0.0)])
+@pytest.mark.parametrize("failure", [NotDeliveredError("x"), StoreUnavailableError("away", 0.0)])
 def test_what_waits_is_read_again_after_a_setback(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second step fails: what was polled is forgotten, and comes again from where the first step had committed."""
     world = World([batch(0, 1, 2), batch(1, 2)], cost_s=[1.0] * 3)
     monkeypatch.setattr(time, "monotonic", lambda: world.now_s)
     desk = desk_of(world)
     assert desk.step(0)
-    world.failures["commit" if isinstance(failure, TransactionAbortedError) else "answer"] = [failure]
+    world.failures["deliver" if isinstance(failure, NotDeliveredError) else "answer"] = [failure]
     assert desk.step(0)
     assert world.calls[-1] == "rewind"
     world.now_s += 2.0
