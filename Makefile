@@ -63,7 +63,7 @@ quality: $(FOR_DEV) ## hit rates of the ranking, through the store and the cache
 
 bench: $(FOR_BENCH) ## everything that is measured, one program after the other
 	@missed=; for name in $(BENCHES); do \
-	    echo "== $$name"; $(RUN)/python tests/bench/$$name.py $(ARGS) || missed="$$missed $$name"; done; \
+	    echo "== $$name"; PYTHONPATH=tests/doubles $(RUN)/python tests/bench/$$name.py $(ARGS) || missed="$$missed $$name"; done; \
 	$(RUN)/python tests/bench/plots.py || missed="$$missed plots"; \
 	test -z "$$missed" || { echo "not all that is required was met, see above:$$missed" >&2; exit 1; }
 

@@ -5,30 +5,26 @@ The double is one Python process over Qdrant Edge that applies requests to a col
 """
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from subprocess import PIPE
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
 import psutil
+from qdrant_process import QdrantProcess
 
 from consumers.settings import Settings
 from consumers.settings_mapping import server_options
 from consumers.store_opening import open_store
 from consumers.stores.points import user_payload
 from consumers.stores.server_connection import Connection
-from producers.broker_process import bound_to_parent
 from recommender.profile import UserState
-from tests.bench.frame import ROOT
 from tests.bench.population import SOURCE
 
 URL_VARIABLE, KEY_VARIABLE = "QDRANT_URL", "QDRANT_API_KEY"
-DOUBLE = ROOT / "tests" / "doubles" / "qdrant_double.py"
 PAGE_USERS = 1_000
 
 
@@ -37,7 +33,7 @@ class SharedStore:
     """A server: the settings it is reached by, and its process where that is ours."""
 
     settings: dict[str, Any]
-    process: psutil.Popen | None = None
+    process: psutil.Process | None = None
 
     @property
     def cpu_s(self) -> float | None:
@@ -55,20 +51,8 @@ def shared_store() -> Iterator[SharedStore]:
         key = os.environ.get(KEY_VARIABLE)
         yield SharedStore({"store": "server", "url": url} | ({"api_key": key} if key else {}))
         return
-    with TemporaryDirectory(prefix="tastestream-bench-") as folder, _double(Path(folder)) as process:
-        port = int(process.stdout.readline())
-        yield SharedStore({"store": "server", "url": f"http://127.0.0.1:{port}"}, process)
-
-
-@contextmanager
-def _double(folder: Path) -> Iterator[psutil.Popen]:
-    command = [*bound_to_parent(), sys.executable, str(DOUBLE), "--folder", str(folder)]
-    process = psutil.Popen(command, stdout=PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    with TemporaryDirectory(prefix="tastestream-bench-") as folder, QdrantProcess(Path(folder)) as double:
+        yield SharedStore({"store": "server", "url": double.url}, psutil.Process(double.pid))
 
 
 def drop_collection(settings: Settings) -> None:

@@ -36,6 +36,12 @@ class QdrantProcess:
         """Where clients find it."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """Of the process that serves."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> Self:
         """Return when it serves."""
         command = [*self._command, "--port", str(self.port)]
