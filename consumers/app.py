@@ -20,7 +20,6 @@ from consumers.health import Health, HealthServer
 from consumers.item_ids import ItemIds
 from consumers.lists import ListWriter
 from consumers.live_report import LiveReport, live_report
-from consumers.logs import KAFKA_LOG
 from consumers.membership import Membership
 from consumers.metrics import Metrics
 from consumers.metrics_topic import usable_metrics_topic
@@ -48,6 +47,7 @@ from consumers.tenure import Tenure
 from consumers.user_states import StateRules, UserStates
 from consumers.watchdog import Watchdog
 from consumers.worker import Parts, Worker, WorkerLimits
+from producers.client_log import KAFKA_LOG
 from producers.sink import SinkOptions, TransactionalSink
 from recommender.catalogue import Catalogue
 from recommender.explaining import explaining

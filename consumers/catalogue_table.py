@@ -16,8 +16,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from consumers.catalogue_records import Taken, take
 from consumers.item_ids import INTEGER_IDS, ItemIds
-from consumers.logs import KAFKA_LOG
 from consumers.metrics import Metrics
+from producers.client_log import KAFKA_LOG
 from recommender.catalogue import Catalogue
 from recommender.store import StoreUnavailableError
 from schemas.decode import WireRules

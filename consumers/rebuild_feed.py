@@ -20,10 +20,10 @@ from confluent_kafka.admin import AdminClient
 
 from consumers.cluster import ClusterError, Topic
 from consumers.input_topics import record_of
-from consumers.logs import KAFKA_LOG
 from consumers.offsets import Offsets, Patience, watermarks
 from consumers.records import GapError, Record
 from consumers.settings import Settings
+from producers.client_log import KAFKA_LOG
 
 Key = tuple[str, int]
 """Topic and partition."""

@@ -7,13 +7,13 @@ from typing import Any
 
 from consumers.dead_letter_limits import DeadLetterTolerance
 from consumers.factor_files import read_factors_once
-from consumers.logs import KAFKA_LOG
 from consumers.settings import Settings
 from consumers.settings_ranking import RankingSettings
 from consumers.stores.payload_indexes import PayloadIndex, payload_indexes
 from consumers.stores.server_options import ServerOptions
 from consumers.topics import GroupSpec, TopicSpec, metrics_spec, request_topic_specs, topic_specs
 from consumers.user_states import FurtherVectors
+from producers.client_log import KAFKA_LOG
 from recommender.embedding import further_vectors
 from recommender.factors import Factors
 from recommender.profile import HistoryLimits

@@ -7,8 +7,8 @@ from typing import Any, Self, cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.cluster import ClusterError, missing_topics
-from consumers.logs import KAFKA_LOG
 from consumers.offsets import watermarks
+from producers.client_log import KAFKA_LOG
 
 _BATCH_RECORDS = 10_000
 _POLL_S = 0.2

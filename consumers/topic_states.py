@@ -14,11 +14,11 @@ from confluent_kafka.admin import AdminClient
 
 from consumers.item_ids import Dimensions, ItemIds, dimension_of, item_of
 from consumers.judgement import Bounds
-from consumers.logs import KAFKA_LOG
 from consumers.offsets import Offsets, Patience
 from consumers.settings import Settings
 from consumers.settings_mapping import wire_rules
 from consumers.topic_reader import TopicReader
+from producers.client_log import KAFKA_LOG
 from producers.replay import ReplayPlan
 from producers.tables import DatasetError, Ratings
 from recommender.profile import Change, Forget, Rate, Retract, SetAttributes, Update

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from producers.client_log import ClientLog
 from schemas.decode import WireRules
 from schemas.messages import Message as Outgoing
 
@@ -184,6 +185,6 @@ def _client(own: dict[str, Any], settings: Mapping[str, Any]) -> Producer:
     if taken:
         raise ValueError(f"settings: {taken[0]!r} is not free here: leave it out")
     try:
-        return Producer(_DEFAULTS | {"logger": logging.getLogger(__name__)} | own | dict(settings) | _OURS)
+        return Producer(_DEFAULTS | {"logger": ClientLog(logging.getLogger(__name__))} | own | dict(settings) | _OURS)
     except KafkaException as error:
         raise ValueError(f"settings: {error.args[0].str()}") from None

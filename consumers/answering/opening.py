@@ -21,12 +21,12 @@ from consumers.answering.similar_users import UserWriter
 from consumers.answering.writing import AnswerWriter
 from consumers.cluster import Cluster, ClusterError, Topic, TopicsError, message_sizes, missing_topics
 from consumers.lists import ListWriter
-from consumers.logs import KAFKA_LOG
 from consumers.metrics import Metrics
 from consumers.permissions import check_permitted, request_permissions
 from consumers.settings import Settings
 from consumers.settings_mapping import ranking_rules, rating_scale, request_limits
 from producers.acknowledged_sink import AcknowledgedSink
+from producers.client_log import KAFKA_LOG
 from recommender.catalogue import Catalogue
 from recommender.recommender import Recommender
 from recommender.store import Store
