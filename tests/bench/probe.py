@@ -128,11 +128,18 @@ def rating_users() -> list[int]:
 
 
 def new_ratings() -> Iterator[Rated]:
-    """Endless ratings of the demonstration's users, who take turns, so that events of one user seldom share a list."""
+    """Endless ratings of the demonstration's users, who take turns, so that events of one user seldom share a list.
+
+    They rate what they rated before: in a long run histories would grow several times over otherwise, and what is
+    measured last would be another deployment than what was measured first.
+    """
     chance = random.Random(SEED)  # noqa: S311  # repeatable, no secret
-    users, items = rating_users(), bundled_dataset().ratings.item.tolist()
+    rated: defaultdict[int, list[int]] = defaultdict(list)
+    for user, item, _, _ in bundled_dataset().ratings.rows():
+        rated[int(user)].append(int(item))
+    users = rating_users()
     chance.shuffle(users)
     run = secrets.token_hex(4)
     for number, user in enumerate(itertools.cycle(users)):
         rating, event_id = chance.randint(1, 10) / 2, f"{run}-{number}"
-        yield Rated(user_id=str(user), item_id=chance.choice(items), rating=rating, event_id=event_id)
+        yield Rated(user_id=str(user), item_id=chance.choice(rated[user]), rating=rating, event_id=event_id)
