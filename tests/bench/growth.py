@@ -7,7 +7,8 @@ batches warm the caches up. Every item of a size is known to the worker, by its 
 nobody rated.
 
 Neighbours are found as by default, which is among a sample where there are many users (the neighbour pool); the full
-run measures the most users without one, too.
+run measures the most users without one, too. Where `QDRANT_URL` names a server, users are measured on it as well; what
+memory it takes is not ours to see.
 
 The engine's memory is what the process holds more once the store is open. The worker's is what else the process holds
 of its own at its end; pages of files, which the system takes back when it needs them, are told apart.
@@ -16,7 +17,8 @@ of its own at its end; pages of files, which the system takes back when it needs
 import sys
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, cast
@@ -31,6 +33,7 @@ from tests.bench.apart import apart
 from tests.bench.frame import Bench, Requirement, spread
 from tests.bench.pipeline import Pipeline, batches, pipeline, records, step_seconds
 from tests.bench.population import Population, fill, stored_bytes
+from tests.bench.shared_store import drop_collection, named_server
 
 FEWEST_USERS, FEWEST_ITEMS = 6_000, 10_000
 USERS, QUICK_USERS = (FEWEST_USERS, 60_000, 600_000), (FEWEST_USERS, 60_000)
@@ -46,13 +49,17 @@ PARTITIONS = 4
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """One population in a store, and how much is measured on it; without a pool, neighbours are found among all."""
+    """One population in a store, and how much is measured on it; without a pool, neighbours are found among all.
+
+    `server` is how a Qdrant server is reached; without it the store is an Edge one in the folder.
+    """
 
     population: Population
     folder: Path
     warm_up: int
     measured: int
     has_pool: bool = True
+    server: dict[str, Any] | None = None
 
     @property
     def settings(self) -> Settings:
@@ -61,12 +68,17 @@ class Size:
         return Settings.model_validate(
             {
                 "kafka": {"bootstrap_servers": "unused:9092"},
-                "qdrant": {"edge_path": self.folder / "store"},
+                "qdrant": {"edge_path": self.folder / "store", "collection": self._collection, **(self.server or {})},
                 "limits": {"catalogue_max_items": max(ITEMS)},
                 "ranking": ranking,
                 "http": {"port": None},
             }
         )
+
+    @property
+    def _collection(self) -> str:
+        """A name for this run and size alone, on a server that others use, too."""
+        return f"{self.folder.parent.name}-{self.folder.name}"
 
 
 class Held(NamedTuple):
@@ -103,23 +115,17 @@ def main() -> int:
         what, ratio = f"{users[-1].users:,} users ÷ {users[-2].users:,}", by_users[-1] / by_users[-2]
         bench.requirements.append(Requirement(what, ratio, USERS_RATIO_MAX, at_most=True))
         _axis(bench, "users", users[-1:], has_pool=False)
+    if (server := named_server()) is not None:
+        _on_server(bench, users, server)
     return bench.finish()
 
 
 def _axis(bench: Bench, axis: str, populations: list[Population], *, has_pool: bool = True) -> list[float]:
     """Report every size of one axis; returns the median microseconds per refresh of each."""
     with TemporaryDirectory(prefix="tastestream-bench-") as name:
-        warm_up, measured = bench.repeats(WARM_UP, QUICK_WARM_UP), bench.repeats(MEASURED, QUICK_MEASURED)
-        sizes = [
-            Size(population, Path(name, str(number)), warm_up, measured, has_pool)
-            for number, population in enumerate(populations)
-        ]
+        sizes = [replace(size, has_pool=has_pool) for size in _sizes(bench, populations, Path(name))]
         disk = [_filled(bench, size) for size in sizes]
-        found: list[list[Found]] = [[] for _ in sizes]
-        for number in range(bench.repeats(full=3, quick=1)):
-            for size, rows in zip(sizes, found, strict=True):
-                bench.say(f"{_named(size, axis)}, repeat {number + 1}")
-                rows.append(apart(measure, size, number))
+        found = _measured(bench, axis, sizes)
     report = {
         str(getattr(size.population, axis)): _report(bench, _named(size, axis), size, rows, disk_bytes)
         for size, rows, disk_bytes in zip(sizes, found, disk, strict=True)
@@ -131,8 +137,40 @@ def _axis(bench: Bench, axis: str, populations: list[Population], *, has_pool: b
     return [spread([one.refresh_us for one in rows]).median for rows in found]
 
 
+def _on_server(bench: Bench, populations: list[Population], server: dict[str, Any]) -> None:
+    """Report every number of users on a server: what a refresh costs the worker, waiting for the server included."""
+    report: dict[str, float] = {}
+    with TemporaryDirectory(prefix="tastestream-bench-") as name, ExitStack() as stack:
+        sizes = [replace(size, server=server) for size in _sizes(bench, populations, Path(name))]
+        for size in sizes:
+            stack.callback(drop_collection, size.settings)
+            _filled(bench, size)
+        for size, rows in zip(sizes, _measured(bench, "users", sizes), strict=True):
+            for key in ("refresh_us", "cpu_us"):
+                value = spread([getattr(one, key) for one in rows])
+                bench.row(f"{_named(size, 'users')}: {key}", value, "µs")
+            report[str(size.population.users)] = spread([one.refresh_us for one in rows]).median
+    bench.keep("users_on_server", report)
+
+
+def _sizes(bench: Bench, populations: list[Population], folder: Path) -> list[Size]:
+    warm_up, measured = bench.repeats(WARM_UP, QUICK_WARM_UP), bench.repeats(MEASURED, QUICK_MEASURED)
+    return [Size(population, folder / str(number), warm_up, measured) for number, population in enumerate(populations)]
+
+
+def _measured(bench: Bench, axis: str, sizes: list[Size]) -> list[list[Found]]:
+    """Every size in turns, each time in a process of its own."""
+    found: list[list[Found]] = [[] for _ in sizes]
+    for number in range(bench.repeats(full=3, quick=1)):
+        for size, rows in zip(sizes, found, strict=True):
+            bench.say(f"{_named(size, axis)}, repeat {number + 1}")
+            rows.append(apart(measure, size, number))
+    return found
+
+
 def _named(size: Size, axis: str) -> str:
-    return f"{getattr(size.population, axis):,} {axis}{'' if size.has_pool else ' without a pool'}"
+    where = "" if size.server is None else " on the server"
+    return f"{getattr(size.population, axis):,} {axis}{where}{'' if size.has_pool else ' without a pool'}"
 
 
 def _filled(bench: Bench, size: Size) -> int:

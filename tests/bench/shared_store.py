@@ -44,12 +44,19 @@ class SharedStore:
         return float(spent.user + spent.system)
 
 
+def named_server() -> dict[str, Any] | None:
+    """The settings that reach the server that the environment names; None where it names none."""
+    url, key = os.environ.get(URL_VARIABLE), os.environ.get(KEY_VARIABLE)
+    if not url:
+        return None
+    return {"store": "server", "url": url} | ({"api_key": key} if key else {})
+
+
 @contextmanager
 def shared_store() -> Iterator[SharedStore]:
     """A server that is there while the block runs."""
-    if url := os.environ.get(URL_VARIABLE):
-        key = os.environ.get(KEY_VARIABLE)
-        yield SharedStore({"store": "server", "url": url} | ({"api_key": key} if key else {}))
+    if (named := named_server()) is not None:
+        yield SharedStore(named)
         return
     with TemporaryDirectory(prefix="tastestream-bench-") as folder, QdrantProcess(Path(folder)) as double:
         yield SharedStore({"store": "server", "url": double.url}, psutil.Process(double.pid))
