@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from consumers.consumed_messages import place_of, record_of
 from consumers.offsets import SourceError, explained, refuse_lasting
 from consumers.records import Batch, Record
 
@@ -113,21 +114,11 @@ class RequestSource:
         if (error := message.error()) is not None:
             refuse_lasting(error, self._explained)
             return None
-        key = (cast("str", message.topic()), cast("int", message.partition()))
+        topic, partition = key = place_of(message)
         if key not in self._held:
             # A partition that was revoked inside the very poll that returned its records: they are its new owner's.
             return None
-        kind, timestamp = message.timestamp()
-        return Record(
-            topic=key[0],
-            partition=key[1],
-            offset=cast("int", message.offset()),
-            source=f"{key[0]}:{key[1]}",
-            key=message.key(),
-            value=message.value(),
-            headers=tuple(cast("list[tuple[str, bytes | None]]", message.headers() or [])),
-            timestamp_ms=None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
-        )
+        return record_of(message, f"{topic}:{partition}", committed=0)
 
     def _tell(self) -> None:
         offsets = [TopicPartition(*key, self._next[key]) for key in self._untold]

@@ -137,7 +137,7 @@ def new_ratings() -> Iterator[Rated]:
     rated: defaultdict[int, list[int]] = defaultdict(list)
     for user, item, _, _ in bundled_dataset().ratings.rows():
         rated[int(user)].append(int(item))
-    users = rating_users()
+    users = sorted(rated)
     chance.shuffle(users)
     run = secrets.token_hex(4)
     for number, user in enumerate(itertools.cycle(users)):

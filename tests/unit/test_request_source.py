@@ -54,23 +54,19 @@ class FakeConsumer:
     def poll(self, _timeout_s: float) -> Message | None:
         if self.errors:
             return Message(error=self.errors.pop(0))
-        found = self._taken(1)
-        return found[0] if found else None
+        return next(map(self._taken, self.positions), None)
 
     def consume(self, count: int, timeout_s: float) -> list[Message]:
-        assert timeout_s == 0
-        found = self._taken(min(count, 2))
+        assert (count, timeout_s) == (9, 0)
+        found = [self._taken(key) for key in self.positions for _ in range(2)]
         if self.in_consume:
             self.in_consume.pop(0)()
         return found
 
-    def _taken(self, count: int) -> list[Message]:
-        found: list[Message] = []
-        for key in [*self.positions] if self.positions else []:
-            for _ in range(count):
-                found.append(Message(topic=key[0], partition=key[1], offset=self.positions[key], value=b"{}"))
-                self.positions[key] += 1
-        return found[:count] if count == 1 else found
+    def _taken(self, key: Key) -> Message:
+        offset = self.positions[key]
+        self.positions[key] = offset + 1
+        return Message(topic=key[0], partition=key[1], offset=offset, value=b"{}")
 
     def seek(self, place: TopicPartition) -> None:
         if self.is_broken:
