@@ -1,5 +1,6 @@
 """Item factors made from what users have rated, by a truncated SVD; scipy is optional (the extra `factors`)."""
 
+import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from recommender.factors import DIMENSIONS, Factors
 from recommender.profile import History
-from recommender.vector import ValueRule, user_vector
+from recommender.vector import SparseVector, ValueRule, user_vector
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -31,7 +32,7 @@ def trained_factors(histories: Iterable[History], rule: ValueRule, dimensions: i
     if rank < 1:
         users, columns = values.shape
         raise FactorError(f"{users} users with ratings and {columns} items are too few: factors need two of each")
-    # The start decides signs and last digits: a fixed one makes the same factors of the same ratings.
+    # The start decides signs and last digits, and which of equal singular values are taken.
     start = np.random.default_rng(_SEED).random(min(values.shape))
     _, _, right = linalg.svds(values, k=rank, v0=start)
     return Factors(items, np.ascontiguousarray(right[::-1].T, dtype=np.float32))
@@ -41,6 +42,8 @@ def _matrix(histories: Iterable[History], rule: ValueRule) -> tuple["csr_array",
     from scipy.sparse import csr_array  # noqa: PLC0415  # optional
 
     vectors = [vector for history in histories if (vector := user_vector(history, rule)) is not None]
+    # Partitions are read in any order: the same ratings make the same factors all the same.
+    vectors.sort(key=_digest)
     lengths = [len(vector) for vector in vectors]
     if not vectors:
         return csr_array((0, 0), dtype=np.float64), np.empty(0, np.uint32)
@@ -48,6 +51,10 @@ def _matrix(histories: Iterable[History], rule: ValueRule) -> tuple["csr_array",
     data = np.concatenate([vector.values for vector in vectors]).astype(np.float64)
     begins = np.concatenate(([0], np.cumsum(lengths)))
     return csr_array((data, columns, begins), shape=(len(vectors), len(items))), items
+
+
+def _digest(vector: SparseVector) -> bytes:
+    return hashlib.blake2b(vector.indices.tobytes() + vector.values.tobytes(), digest_size=16).digest()
 
 
 def _scipy() -> Any:
