@@ -22,10 +22,11 @@ from typing import NamedTuple
 
 from consumers.demo.audience import Audience
 from consumers.demo.stage import Worker
+from consumers.settings_mapping import store_settings
 from schemas.messages import Message
 from tests.bench.frame import Bench, Requirement, spread
 from tests.bench.ground import Deployment, await_lists, demo_events, deployment, kafka, step_seconds
-from tests.bench.recording import Recording, record
+from tests.bench.recording import Recording, record, replay_on_edge
 
 RATIO_MIN = 0.4
 QUICK_EVENTS = 20_000
@@ -88,14 +89,14 @@ def _measure(bench: Bench, servers: str, backlog: Backlog) -> None:
     bench.say(f"{backlog.name}: recording what the engine is asked")
     limits = {"batch_max_records": backlog.batch_max_records}
     with deployment(servers, limits=limits) as place:
-        recording = _recorded(place, backlog)
+        recording, made_for = _recorded(place, backlog), store_settings(place.settings)
     through, alone = [], []
     for number in range(bench.repeats(full=3, quick=2)):
         bench.say(f"{backlog.name}, repeat {number + 1}: the service, then the engine alone")
         with deployment(servers, limits=limits) as place:
             through.append(_through_the_service(place, backlog))
         with TemporaryDirectory(prefix="tastestream-bench-") as folder:
-            alone.append(recording.replay(Path(folder, "store")))
+            alone.append(replay_on_edge(recording, made_for, Path(folder, "store")))
     _report(bench, backlog, recording, through, alone)
 
 

@@ -2,22 +2,23 @@
 
 As in `ceiling`, end to end is a worker process between two topics, and the engine alone is Qdrant Edge doing the very
 upserts, queries and flushes that the same backlog asks of it, on requests built beforehand. The store is an invented
-population (`population`), copied for every pass, and every rating of the backlog is another user's, so that none share
-a list. Before what is measured all users are counted, and some ratings warm the caches up.
+population (`population`), the same for every pass, and every rating of the backlog is another user's, so that none
+share a list. Before what is measured all users are counted, and some ratings warm the caches up. Where `QDRANT_URL`
+names a server, the same is measured on it, beside the raw gRPC calls.
 """
 
-import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from consumers.demo.audience import Audience
 from schemas.messages import Message
-from tests.bench.apart import apart
+from tests.bench.ceiling_stores import EdgeStores, ServerStores, Stores
 from tests.bench.frame import Bench, Requirement, spread
 from tests.bench.ground import Deployment, await_answer, await_list_count, deployment, kafka, step_seconds
-from tests.bench.population import Population, fill
+from tests.bench.population import Population
 from tests.bench.recording import Recording, record
+from tests.bench.shared_store import named_server
 
 FEW_USERS, MANY_USERS = 6_000, 60_000
 ITEMS = 10_000
@@ -28,33 +29,35 @@ COUNT_PATIENCE_S = 600.0
 
 
 def main() -> int:
-    """Measure both sizes, and compare."""
+    """Measure both sizes, and compare; on a server, too, where the environment names one."""
     bench = Bench.from_command_line("ceiling_users", "Refreshes per second of service and engine, with many users.")
-    with kafka(bench.say) as servers:
-        for users in (FEW_USERS, MANY_USERS):
-            _measure(bench, servers, Population(users, ITEMS))
+    populations = [Population(users, ITEMS) for users in (FEW_USERS, MANY_USERS)]
+    with kafka(bench.say) as servers, TemporaryDirectory(prefix="tastestream-bench-") as name:
+        for population in populations:
+            _measure(bench, servers, population, EdgeStores(population, Path(name, str(population.users))))
+        if (server := named_server()) is not None:
+            for population in populations:
+                _measure(bench, servers, population, ServerStores(population, server))
     return bench.finish()
 
 
-def _measure(bench: Bench, servers: str, population: Population) -> None:
+def _measure(bench: Bench, servers: str, population: Population, stores: Stores) -> None:
     measured = bench.repeats(MEASURED, QUICK_MEASURED)
     events = population.events(WARM_UP + measured, seed=1)
-    with TemporaryDirectory(prefix="tastestream-bench-") as name:
-        filled = Path(name, "filled")
-        bench.say(f"a store of {population.users:,} users")
-        with deployment(servers, limits=LIMITS) as place:
-            apart(fill, place.settings, population)
-            shutil.copytree(place.settings.edge_folder, filled)
-            recording = _recorded(place, events)
-        through, alone = [], []
+    title = _title(population.users, stores)
+    bench.say(f"{title}: a store of them, and what the engine is asked")
+    with deployment(servers, limits=LIMITS, qdrant=stores.qdrant) as place:
+        stores.make(place.settings)
+        recording, recorded = _recorded(place, events), place.settings
+    through, alone = [], []
+    try:
         for number in range(bench.repeats(full=3, quick=1)):
-            bench.say(f"{population.users:,} users, repeat {number + 1}: the service, then the engine alone")
-            through.append(_through_the_service(servers, filled, events))
-            copy = Path(name, f"alone-{number}")
-            shutil.copytree(filled, copy)
-            alone.append(recording.replay(copy))
-            shutil.rmtree(copy)
-    _report(bench, population.users, measured, through, alone)
+            bench.say(f"{title}, repeat {number + 1}: the service, then the engine alone")
+            through.append(_through_the_service(servers, stores, events))
+            alone.append(stores.replay(recording, recorded))
+    finally:
+        stores.close(recorded)
+    _report(bench, population.users, stores, measured, through, alone)
 
 
 def _recorded(place: Deployment, events: list[Message]) -> Recording:
@@ -68,10 +71,10 @@ def _recorded(place: Deployment, events: list[Message]) -> Recording:
     return recorder.recording
 
 
-def _through_the_service(servers: str, filled: Path, events: list[Message]) -> tuple[float, dict[str, float]]:
+def _through_the_service(servers: str, stores: Stores, events: list[Message]) -> tuple[float, dict[str, float]]:
     """Lists per second, and the worker's seconds by step."""
-    with deployment(servers, limits=LIMITS) as place:
-        shutil.copytree(filled, place.settings.edge_folder)
+    with deployment(servers, limits=LIMITS, qdrant=stores.qdrant) as place:
+        stores.make(place.settings)
         with place.reader() as reader, place.worker() as worker:
             audience = Audience(reader)
             place.send(events[:WARM_UP])
@@ -89,23 +92,29 @@ def _through_the_service(servers: str, filled: Path, events: list[Message]) -> t
 def _report(
     bench: Bench,
     users: int,
+    stores: Stores,
     measured: int,
     through: list[tuple[float, dict[str, float]]],
     alone: list[dict[str, float]],
 ) -> None:
+    title, key = _title(users, stores), f"{users}{stores.suffix}"
     of_the_engine = [measured / sum(seconds.values()) for seconds in alone]
     ratios = spread([per_s / other for (per_s, _), other in zip(through, of_the_engine, strict=True)])
-    bench.figure(f"{users:,} users: service", f"{users}_per_s", spread([per_s for per_s, _ in through]), "refreshes/s")
-    bench.figure(f"{users:,} users: engine alone", f"{users}_engine_per_s", spread(of_the_engine), "refreshes/s")
-    bench.figure(f"{users:,} users: service ÷ engine", f"{users}_ratio", ratios)
+    bench.figure(f"{title}: service", f"{key}_per_s", spread([per_s for per_s, _ in through]), "refreshes/s")
+    bench.figure(f"{title}: engine alone", f"{key}_engine_per_s", spread(of_the_engine), "refreshes/s")
+    bench.figure(f"{title}: service ÷ engine", f"{key}_ratio", ratios)
     for step in through[0][1]:
         each_ms = spread([1000 * spent[step] / measured for _, spent in through])
-        bench.figure(f"{users:,} users: service, {step}", f"{users}_{step}_ms", each_ms, "ms per refresh")
+        bench.figure(f"{title}: service, {step}", f"{key}_{step}_ms", each_ms, "ms per refresh")
     for method in sorted(alone[0]):
         each_ms = spread([1000 * seconds[method] / measured for seconds in alone])
-        bench.figure(f"{users:,} users: engine, {method}", f"{users}_engine_{method}_ms", each_ms, "ms per refresh")
-    bench.headline("ceiling", {str(users): ratios.median})
-    bench.requirements.append(Requirement(f"{users:,} users, service ÷ engine", ratios.median, RATIO_MIN[users]))
+        bench.figure(f"{title}: engine, {method}", f"{key}_engine_{method}_ms", each_ms, "ms per refresh")
+    bench.headline(f"ceiling{stores.suffix}", {str(users): ratios.median})
+    bench.requirements.append(Requirement(f"{title}, service ÷ engine", ratios.median, RATIO_MIN[users]))
+
+
+def _title(users: int, stores: Stores) -> str:
+    return f"{users:,} users{stores.suffix.replace('_', ' ')}"
 
 
 if __name__ == "__main__":

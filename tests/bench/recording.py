@@ -1,7 +1,8 @@
-"""What the service asks of Qdrant Edge for a backlog, kept call by call, and asked again without the rest.
+"""What the service asks of its engine for a backlog, kept call by call, and asked again without the rest.
 
-Kept are the built requests: nothing of ours runs between two calls of a replay. Reads by id (states, histories) and the
-scan for popularity are kept out, because they are the price of the service's own design, not of upserts and queries.
+The engine is Qdrant Edge's shard or, on a server, the stub of its gRPC service. Kept are the built requests: nothing of
+ours runs between two calls of a replay. Reads by id (states, histories) and the scan for popularity are kept out,
+because they are the price of the service's own design, not of upserts and queries.
 """
 
 import time
@@ -15,19 +16,23 @@ from typing import Any, NamedTuple, cast
 from consumers import app
 from consumers.membership import Membership
 from consumers.settings import Settings
-from consumers.settings_mapping import store_settings
 from consumers.source import KafkaSource
 from consumers.stores.edge_shard import open_shard
+from consumers.stores.server import ServerStore
+from consumers.stores.server_connection import Connection
+from consumers.stores.server_options import ServerOptions
 from recommender.store import StoreSettings
 from tests.bench.pipeline import Pipeline, pipeline
 
-REPLAYED = frozenset({"update", "query", "query_batch", "flush"})
+EDGE_CALLS = frozenset({"update", "query", "query_batch", "flush"})
+SERVER_CALLS = frozenset({"UpdateBatch", "QueryBatch"})
+WRITES = frozenset({"update", "UpdateBatch"})
 STORE_PATIENCE_S = 10.0
 SCAN_USERS = 2_000
 
 
 class Call(NamedTuple):
-    """One call of the engine's shard."""
+    """One call of the engine."""
 
     method: str
     arguments: tuple[Any, ...]
@@ -40,44 +45,59 @@ class Recording:
     The first `before` calls made the store what the backlog found.
     """
 
-    made_for: StoreSettings
     calls: list[Call] = field(default_factory=list)
     before: int = 0
     batches: int = 0
     lists: int = 0
 
-    def replay(self, folder: Path) -> dict[str, float]:
-        """Ask an empty shard in `folder` the same, and return the backlog's seconds by method."""
-        shard = open_shard(folder, self.made_for.value_rule, idf=self.made_for.idf)
+    def prepare(self, engine: Any) -> None:
+        """Write what the backlog found."""
+        for method, arguments in self.calls[: self.before]:
+            if method in WRITES:
+                getattr(engine, method)(*arguments)
+
+    def replay(self, engine: Any) -> dict[str, float]:
+        """Ask an engine that is prepared what the backlog asked, and return the seconds by method."""
         seconds: defaultdict[str, float] = defaultdict(float)
-        with closing(shard):
-            for method, arguments in self.calls[: self.before]:
-                if method == "update":
-                    shard.update(*arguments)
-            shard.flush()
-            for method, arguments in self.calls[self.before :]:
-                call = getattr(shard, method)
-                begun = time.perf_counter()
-                call(*arguments)
-                seconds[method] += time.perf_counter() - begun
+        for method, arguments in self.calls[self.before :]:
+            call = getattr(engine, method)
+            begun = time.perf_counter()
+            call(*arguments)
+            seconds[method] += time.perf_counter() - begun
         return dict(seconds)
 
 
-class _Shard:
-    """A shard that writes down what it is asked."""
+def replay_on_edge(recording: Recording, settings: StoreSettings, folder: Path) -> dict[str, float]:
+    """Seconds by method of a shard in `folder`, which holds what the recorder's store held at first."""
+    with closing(open_shard(folder, settings.value_rule, idf=settings.idf)) as shard:
+        recording.prepare(shard)
+        shard.flush()
+        return recording.replay(shard)
 
-    def __init__(self, shard: Any, calls: list[Call]) -> None:
-        self._shard = shard
+
+def replay_on_server(recording: Recording, options: ServerOptions) -> dict[str, float]:
+    """Seconds by method of raw gRPC calls to a server, which holds what the recorder's store held at first."""
+    with closing(Connection(options)) as connection:
+        recording.prepare(connection.points)
+        return recording.replay(connection.points)
+
+
+class _Tapped:
+    """An engine that writes down what it is asked."""
+
+    def __init__(self, engine: Any, methods: frozenset[str], calls: list[Call]) -> None:
+        self._engine = engine
+        self._methods = methods
         self._calls = calls
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._shard, name)
-        if name not in REPLAYED:
+        method = getattr(self._engine, name)
+        if name not in self._methods:
             return method
 
-        def recorded(*arguments: Any) -> Any:
+        def recorded(*arguments: Any, **options: Any) -> Any:
             self._calls.append(Call(name, arguments))
-            return method(*arguments)
+            return method(*arguments, **options)
 
         return recorded
 
@@ -112,11 +132,11 @@ class Recorder:
 
 @contextmanager
 def record(settings: Settings) -> Iterator[Recorder]:
-    """A recorder over an empty store of its own."""
-    recording = Recording(store_settings(settings))
+    """A recorder over the store that the settings name."""
+    recording = Recording()
     with pipeline(settings) as service, ExitStack() as stack:
         store = service.store
-        cast("Any", store)._shard = _Shard(cast("Any", store)._shard, recording.calls)
+        _tap(store, recording.calls)
         source = KafkaSource(
             settings.kafka.consumer_config() | {"group.id": settings.group},
             app._source_options(settings, store, {}, service.around),
@@ -124,3 +144,11 @@ def record(settings: Settings) -> Iterator[Recorder]:
         )
         stack.callback(source.close)
         yield Recorder(service, source, recording)
+
+
+def _tap(store: Any, calls: list[Call]) -> None:
+    if isinstance(store, ServerStore):
+        points = cast("Any", store)._points
+        points._stub = _Tapped(points._stub, SERVER_CALLS, calls)
+    else:
+        store._shard = _Tapped(store._shard, EDGE_CALLS, calls)
