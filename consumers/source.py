@@ -26,7 +26,7 @@ from confluent_kafka.admin import AdminClient
 from consumers.batch_size import BatchLimits, BatchSize
 from consumers.catching_up import CatchingUp
 from consumers.consumed_messages import offset_of, place_of, record_of
-from consumers.offsets import Offsets, Patience, SourceError, explained, refuse_lasting
+from consumers.offsets import Offsets, Patience, SourceError, asking_properties, explained, refuse_lasting
 from consumers.records import Assigned, Batch, GapError, Position, Record, starting_position
 
 ClientFactory = Callable[[dict[str, Any]], Any]
@@ -99,7 +99,7 @@ class KafkaSource:
         )
         group = properties.get("group.id", "")
         self._explained = partial(explained, options.topics, group)
-        asking = admin(_admin_properties(properties))
+        asking = admin(asking_properties(properties))
         self._offsets = Offsets(self._consumer, asking, group, options.patience, self._explained)
         self._consumer.subscribe(
             list(options.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
@@ -289,7 +289,3 @@ class KafkaSource:
                 "Edge store needs all of them in one worker: stop the other workers of the group, or use a Qdrant "
                 "server (qdrant.store = server)"
             )
-
-
-def _admin_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in properties.items() if not name.startswith("group.")}

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from consumers.item_ids import Dimensions, ItemIds, dimension_of, item_of
 from consumers.judgement import Bounds
-from consumers.offsets import Offsets, Patience
+from consumers.offsets import Offsets, Patience, asking_properties
 from consumers.settings import Settings
 from consumers.settings_mapping import wire_rules
 from consumers.topic_reader import TopicReader
@@ -80,10 +80,10 @@ class TopicEvents:
         kafka = self.settings.kafka
         own: dict[str, Any] = {"group.id": self.settings.group, "enable.auto.commit": False, "logger": KAFKA_LOG}
         consumer = Consumer(kafka.consumer_config() | own)
-        admin: dict[str, Any] = {**kafka.client_config(), "logger": KAFKA_LOG}
+        admin = AdminClient(asking_properties(kafka.client_config() | {"logger": KAFKA_LOG}))
         try:
             patience = Patience(kafka.request_timeout_s, kafka.request_timeout_s)
-            offsets = Offsets(consumer, AdminClient(admin), self.settings.group, patience)
+            offsets = Offsets(consumer, admin, self.settings.group, patience)
             found = offsets.topics(self.settings.input_topics)
             made_for.with_partitions({name: count for name, (_, count) in found.items()})
             keys = [(name, number) for name, (_, count) in found.items() for number in range(count)]

@@ -1,10 +1,12 @@
 """What comes back by itself is waited for, and what is gone from a topic is said: nothing is lost in silence."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from deployment import Deployment
 from qdrant_process import QdrantProcess
 from sample_ratings import ratings
@@ -12,6 +14,7 @@ from service_process import WAIT_S, WorkerProcess
 from topic_truth import assert_exactly_once, updates
 
 from consumers.exit_codes import ExitCode
+from consumers.offsets import Offsets, Patience, asking_properties
 from producers.broker import FAST_RECOVERY, BrokerOptions, LocalBroker
 from recommender.profile import Update
 
@@ -58,6 +61,23 @@ def test_a_broker_that_restarts_is_waited_for(topic_prefix: str, tmp_path: Path)
         broker.start()
         finish(deployment, worker)
         assert_exactly_once(deployment)
+
+
+def test_committed_offsets_are_told_again_after_an_outage(topic_prefix: str, tmp_path: Path) -> None:
+    """Law: who has asked before no broker answered has the same answer once they are back."""
+    options = BrokerOptions(properties=FAST_RECOVERY)
+    with LocalBroker(options) as broker, Deployment(broker.bootstrap_servers, topic_prefix, tmp_path) as deployment:
+        deployment.make_topics()
+        properties = {**deployment.settings.kafka.client_config(), "group.id": "readers"}
+        key = (deployment.topic, 0)
+        with closing(Consumer(properties)) as consumer:
+            consumer.commit(offsets=[TopicPartition(*key, 7)], asynchronous=False)
+            patience = Patience(request_timeout_s=2.0, recovery_limit_s=WAIT_S)
+            offsets = Offsets(consumer, AdminClient(asking_properties(properties)), "readers", patience)
+            assert offsets.committed([key]) == {key: 7}
+            broker.kill()
+            broker.start()
+            assert offsets.committed([key]) == {key: 7}
 
 
 def waiting_worker(on_server: Deployment, qdrant: QdrantProcess) -> WorkerProcess:
