@@ -30,6 +30,7 @@ GUARDED_PROPERTIES: Mapping[str, str] = {
     "ssl.certificate.location": "set kafka.ssl_certificate_location",
     "ssl.key.location": "set kafka.ssl_key_location",
     "ssl.key.password": "set kafka.ssl_key_password",
+    "reconnect.backoff.max.ms": "set kafka.reconnect_backoff_max_ms",
     "transactional.id": "set kafka.group, instance or namespace: it is made of them",
     "transaction.timeout.ms": "set limits.transaction_timeout_s",
     "session.timeout.ms": _GROUP_SIDE + "set topics.session_timeout_ms",
@@ -126,6 +127,8 @@ class KafkaSettings(Section):
     """Further librdkafka properties for the producer."""
     request_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10
     """How long a question to the cluster may take."""
+    reconnect_backoff_max_ms: Annotated[int, Field(ge=100, le=600_000)] = 1_000
+    """How long a broker that could not be reached is left alone at most, which it may be back for already."""
 
     @model_validator(mode="after")
     def _refuse_half_a_login(self) -> Self:
@@ -167,6 +170,7 @@ class KafkaSettings(Section):
             "ssl.certificate.location": self.ssl_certificate_location,
             "ssl.key.location": self.ssl_key_location,
             "ssl.key.password": _plain(self.ssl_key_password),
+            "reconnect.backoff.max.ms": str(self.reconnect_backoff_max_ms),
         }
         return {name: value for name, value in known.items() if value is not None}
 

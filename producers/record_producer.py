@@ -23,7 +23,12 @@ DELIVERY_TIMEOUT_MS = 120_000
 FAILURES_KEPT_MAX = 100
 _QUEUE_POLL_S = 0.1
 _OURS: dict[str, Any] = {"partitioner": "murmur2_random", "enable.idempotence": True, "acks": "all"}
-_DEFAULTS: dict[str, Any] = {"linger.ms": 0, "delivery.timeout.ms": DELIVERY_TIMEOUT_MS}
+_DEFAULTS: dict[str, Any] = {
+    "linger.ms": 0,
+    "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+    # By default a broker that was away may be back for ten seconds before it is asked again.
+    "reconnect.backoff.max.ms": 1_000,
+}
 _REFUSED = {*_OURS, "request.required.acks", "transactional.id", "bootstrap.servers", "metadata.broker.list"}
 
 

@@ -125,6 +125,15 @@ def test_tables_and_lists_can_be_written_in_every_source(place: Place) -> None:
     assert found["kafka.properties.socket.timeout.ms"].endswith("tastestream.toml")
 
 
+def test_a_lost_broker_is_asked_again_as_soon_as_the_setting_says(place: Place) -> None:
+    """Law: within a second by default, where librdkafka itself may wait for ten."""
+    assert place.load().kafka.client_config()["reconnect.backoff.max.ms"] == "1000"
+    own = place.load({"TASTESTREAM_KAFKA__RECONNECT_BACKOFF_MAX_MS": "250"}).kafka
+    assert (
+        own.consumer_config()["reconnect.backoff.max.ms"] == own.producer_config()["reconnect.backoff.max.ms"] == "250"
+    )
+
+
 def test_an_empty_variable_counts_as_not_set(place: Place) -> None:
     """Law: what compose passes on as an empty string neither counts nor hides what lower sources say."""
     place.dotenv("TASTESTREAM_KAFKA__GROUP=from-dotenv")
