@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import stamina
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -29,6 +28,7 @@ REFUSALS = frozenset(
         KafkaError.UNKNOWN_TOPIC_OR_PART,
     }
 )
+_OF_MEMBERS = frozenset({"group.protocol", "group.remote.assignor"})
 Answer = TypeVar("Answer")
 
 
@@ -51,23 +51,22 @@ class Patience:
 
 
 class Offsets:
-    """Asks on behalf of a consumer of `group`; every method raises `SourceError` when there is no answer in time.
+    """Asks for a group; every method raises `SourceError` when there is no answer in time.
 
-    The committed offsets are asked for outside the group: a member's question carries the member's epoch, and one that
-    an assignment has just made stale is not answered in time.
+    `consumer` has the group's id and is no member of it: a member's question carries the member's epoch, and one that
+    an assignment has just made stale is not answered in time. An `AdminClient` is no way either (measured, librdkafka
+    2.16): where the coordinator moved or is loading, as after an outage, its question ends the process.
     """
 
     def __init__(
         self,
         consumer: Consumer,
         admin: AdminClient,
-        group: str,
         patience: Patience,
         explained: Callable[[KafkaError], str] = KafkaError.str,
     ) -> None:
         self._consumer = consumer
         self._admin = admin
-        self._group = group
         self._timeout_s = patience.request_timeout_s
         self._alive, self._waits = patience.alive, patience.waits
         self._explained = explained
@@ -92,9 +91,7 @@ class Offsets:
         return {name: future.result() for name, future in futures.items()}
 
     def _committed(self, keys: Sequence[tuple[str, int]]) -> list[TopicPartition]:
-        request = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*key) for key in keys])
-        asked = self._admin.list_consumer_group_offsets([request], require_stable=True, request_timeout=self._timeout_s)
-        return _without_errors(asked[self._group].result().topic_partitions)
+        return _without_errors(self._consumer.committed([TopicPartition(*key) for key in keys], self._timeout_s))
 
     def _range_of(self, key: tuple[str, int]) -> tuple[int, int]:
         return self._consumer.get_watermark_offsets(TopicPartition(*key), self._timeout_s)
@@ -122,13 +119,12 @@ def _without_errors(found: list[TopicPartition]) -> list[TopicPartition]:
 
 
 def asking_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the client that asks for a group: those of a client of the group, without the group itself.
+    """Of the consumer that asks for a group and is no member of it: those of a member, without what makes it one.
 
-    Measured (librdkafka 2.16): once no broker answered for a moment, a client that then forgets the brokers, as it does
-    by default, asks for a group's offsets in vain for ever.
+    What it would log, nobody polls for; what matters of it comes as errors.
     """
-    own = {name: value for name, value in properties.items() if not name.startswith("group.")}
-    return {"metadata.recovery.strategy": "none", **own}
+    own = {name: value for name, value in properties.items() if name != "logger" and name not in _OF_MEMBERS}
+    return own | {"enable.auto.commit": False, "isolation.level": "read_committed", "log_level": 0}
 
 
 def watermarks(consumer: Consumer, key: tuple[str, int], timeout_s: float) -> tuple[int, int]:

@@ -6,7 +6,7 @@ that meets them again finds them applied and publishes their lists all the same.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Any, Self, cast
 
 from confluent_kafka import (
     Consumer,
@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 
 from consumers.cluster import ClusterError, Topic
 from consumers.input_topics import record_of
-from consumers.offsets import Offsets, Patience, asking_properties, watermarks
+from consumers.offsets import Offsets, Patience, watermarks
 from consumers.records import GapError, Record
 from consumers.settings import Settings
 from producers.client_log import KAFKA_LOG
@@ -59,7 +59,8 @@ class RebuildFeed:
         self._ids = {name: topics[name].topic_id for name in settings.input_topics}
         self.keys = [(name, number) for name in self._ids for number in range(topics[name].partitions)]
         self.next: dict[Key, int] = {}
-        self._admin = AdminClient(asking_properties(settings.kafka.client_config() | {"logger": KAFKA_LOG}))
+        admin: dict[str, Any] = {**settings.kafka.client_config(), "logger": KAFKA_LOG}
+        self._admin = AdminClient(admin)
         self._consumer = Consumer(
             {
                 **settings.kafka.consumer_config(),
@@ -72,7 +73,7 @@ class RebuildFeed:
             }
         )
         patience = Patience(self._timeout_s, settings.limits.transaction_timeout_s + self._timeout_s)
-        self._offsets = Offsets(self._consumer, self._admin, self._group, patience)
+        self._offsets = Offsets(self._consumer, self._admin, patience)
 
     def __enter__(self) -> Self:
         return self

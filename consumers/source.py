@@ -99,8 +99,8 @@ class KafkaSource:
         )
         group = properties.get("group.id", "")
         self._explained = partial(explained, options.topics, group)
-        asking = admin(asking_properties(properties))
-        self._offsets = Offsets(self._consumer, asking, group, options.patience, self._explained)
+        self._asking: Consumer = consumer(asking_properties(properties))
+        self._offsets = Offsets(self._asking, admin(_admin_properties(properties)), options.patience, self._explained)
         self._consumer.subscribe(
             list(options.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
@@ -171,6 +171,7 @@ class KafkaSource:
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
+        self._asking.close()
 
     def _next(self, key: tuple[str, int]) -> int:
         position: int = self._consumer.position([TopicPartition(*key)])[0].offset
@@ -289,3 +290,7 @@ class KafkaSource:
                 "Edge store needs all of them in one worker: stop the other workers of the group, or use a Qdrant "
                 "server (qdrant.store = server)"
             )
+
+
+def _admin_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in properties.items() if not name.startswith("group.")}

@@ -78,12 +78,11 @@ class TopicEvents:
             TopicsError: an input topic is missing.
         """
         kafka = self.settings.kafka
-        own: dict[str, Any] = {"group.id": self.settings.group, "enable.auto.commit": False, "logger": KAFKA_LOG}
-        consumer = Consumer(kafka.consumer_config() | own)
-        admin = AdminClient(asking_properties(kafka.client_config() | {"logger": KAFKA_LOG}))
+        consumer = Consumer(asking_properties(kafka.consumer_config() | {"group.id": self.settings.group}))
+        admin: dict[str, Any] = {**kafka.client_config(), "logger": KAFKA_LOG}
         try:
             patience = Patience(kafka.request_timeout_s, kafka.request_timeout_s)
-            offsets = Offsets(consumer, admin, self.settings.group, patience)
+            offsets = Offsets(consumer, AdminClient(admin), patience)
             found = offsets.topics(self.settings.input_topics)
             made_for.with_partitions({name: count for name, (_, count) in found.items()})
             keys = [(name, number) for name, (_, count) in found.items() for number in range(count)]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
 from deployment import Deployment
 from qdrant_process import QdrantProcess
 from sample_ratings import ratings
@@ -19,6 +18,7 @@ from producers.broker import FAST_RECOVERY, BrokerOptions, LocalBroker
 from recommender.profile import Update
 
 EVENTS = 800
+OUTAGES = 3
 SMALL_BATCHES = {"limits__batch_max_records": "20"}
 WAITS = "the store is away, the worker waits"
 
@@ -68,15 +68,15 @@ def test_committed_offsets_are_told_again_after_an_outage(topic_prefix: str, tmp
     options = BrokerOptions(properties=FAST_RECOVERY)
     with LocalBroker(options) as broker, Deployment(broker.bootstrap_servers, topic_prefix, tmp_path) as deployment:
         deployment.make_topics()
-        properties = {**deployment.settings.kafka.client_config(), "group.id": "readers"}
+        properties = asking_properties({**deployment.settings.kafka.client_config(), "group.id": "readers"})
         key = (deployment.topic, 0)
         with closing(Consumer(properties)) as consumer:
             consumer.commit(offsets=[TopicPartition(*key, 7)], asynchronous=False)
-            patience = Patience(request_timeout_s=2.0, recovery_limit_s=WAIT_S)
-            offsets = Offsets(consumer, AdminClient(asking_properties(properties)), "readers", patience)
-            assert offsets.committed([key]) == {key: 7}
-            broker.kill()
-            broker.start()
+            offsets = Offsets(consumer, deployment.cluster.admin, Patience(recovery_limit_s=WAIT_S))
+            for _ in range(OUTAGES):
+                assert offsets.committed([key]) == {key: 7}
+                broker.kill()
+                broker.start()
             assert offsets.committed([key]) == {key: 7}
 
 

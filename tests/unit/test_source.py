@@ -12,7 +12,6 @@ from confluent_kafka import (
     OFFSET_INVALID,
     TIMESTAMP_CREATE_TIME,
     TIMESTAMP_NOT_AVAILABLE,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Message,
@@ -83,6 +82,7 @@ class FakeConsumer:
         self.paused: set[Key] = set()
         self.early: list[Message] = []
         self.is_closed = False
+        self.topics: list[str] = []
 
     def subscribe(self, topics: list[str], **callbacks: Any) -> None:
         self.topics = topics
@@ -162,6 +162,13 @@ class FakeConsumer:
             return OFFSET_INVALID, OFFSET_INVALID
         return self.cluster.low.get(key, 0), self.cluster.end(key)
 
+    def committed(self, partitions: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
+        assert not self.topics, "a member's question may stay without an answer"
+        assert timeout_s > 0
+        self.cluster.called("committed")
+        keys = [(tp.topic, tp.partition) for tp in partitions]
+        return [TopicPartition(*key, self.cluster.committed.get(key, OFFSET_INVALID)) for key in keys]
+
     def consumer_group_metadata(self) -> object:
         return tuple(sorted(self.positions))
 
@@ -175,22 +182,6 @@ class FakeAdmin:
     def __init__(self, cluster: Cluster, properties: Mapping[str, Any]) -> None:
         self.cluster = cluster
         self.properties = properties
-
-    def list_consumer_group_offsets(
-        self, requests: list[ConsumerGroupTopicPartitions], *, require_stable: bool, request_timeout: float
-    ) -> dict[str, Future[ConsumerGroupTopicPartitions]]:
-        assert require_stable
-        assert request_timeout > 0
-        (request,) = requests
-        future: Future[ConsumerGroupTopicPartitions] = Future()
-        try:
-            self.cluster.called("committed")
-            keys = [(tp.topic, tp.partition) for tp in request.topic_partitions or []]
-            found = [TopicPartition(*key, self.cluster.committed.get(key, OFFSET_INVALID)) for key in keys]
-            future.set_result(ConsumerGroupTopicPartitions(request.group_id, found))
-        except KafkaException as error:
-            future.set_exception(error)
-        return {request.group_id: future}
 
     def describe_topics(self, _: TopicCollection, request_timeout: float) -> dict[str, Future[Any]]:
         assert request_timeout > 0
@@ -246,7 +237,8 @@ class Rig:
 
         self.source = KafkaSource(self.properties, self.options, self.listener, consumer, admin)
         self.consumer = cast("FakeConsumer", clients[0])
-        self.admin = cast("FakeAdmin", clients[1])
+        self.asking = cast("FakeConsumer", clients[1])
+        self.admin = cast("FakeAdmin", clients[2])
 
     def on_poll(self, *actions: Callable[[], object]) -> "Rig":
         self.cluster.poll_does += actions
@@ -299,6 +291,9 @@ def test_what_the_guarantee_rests_on_cannot_be_overridden() -> None:
     assert (properties["enable.auto.commit"], properties["auto.offset.reset"]) == (False, "error")
     assert (properties["isolation.level"], properties["client.rack"]) == ("read_committed", "a")
     assert not any(name.startswith("group.") for name in rig.admin.properties)
+    assert rig.asking.properties["group.id"] == "workers"
+    assert "group.protocol" not in rig.asking.properties
+    assert rig.asking.properties["isolation.level"] == "read_committed"
     assert rig.consumer.topics == ["ratings"]
 
 
