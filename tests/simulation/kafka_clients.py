@@ -12,9 +12,7 @@ from typing import Any
 from confluent_kafka import (
     OFFSET_INVALID,
     TIMESTAMP_CREATE_TIME,
-    ConsumerGroupTopicPartitions,
     KafkaError,
-    KafkaException,
     TopicCollection,
     TopicPartition,
 )
@@ -144,11 +142,8 @@ class SimulatedConsumer:
         places = [_place(tp) for tp in partitions]
         return [TopicPartition(*p, self.positions[p] if p in self._read else OFFSET_INVALID) for p in places]
 
-    def get_watermark_offsets(
-        self, partition: TopicPartition, timeout_s: float = 0.0, *, cached: bool = False
-    ) -> tuple[int, int]:
-        if not cached:
-            self._maybe_away(self._host.enter("low watermark", "broker_away"), timeout_s)
+    def get_watermark_offsets(self, partition: TopicPartition, *, cached: bool) -> tuple[int, int]:
+        assert cached
         return 0, len(self._log(_place(partition)))
 
     def close(self) -> None:
@@ -211,12 +206,6 @@ class SimulatedConsumer:
 
     def _log(self, place: Place) -> list[Stored]:
         return self._broker.topics[place[0]].logs[place[1]]
-
-    def _maybe_away(self, fault: Fault | None, timeout_s: float) -> None:
-        if fault is not None and fault.kind == "broker_away":
-            self._host.scheduler.wait(timeout_s)
-            raise error(KafkaError._TIMED_OUT, "timed out", retriable=True)
-        self._host.leave(fault)
 
     def _frozen(self, seconds: float) -> None:
         if seconds > SESSION_TIMEOUT_S:
@@ -339,37 +328,36 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
+class SimulatedAsker:
+    """A consumer that has the group's id and is no member of it."""
+
+    host: Host
+    broker: Broker
+
+    def committed(self, partitions: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
+        _enter_unless_away(self.host, "committed", timeout_s)
+        scheduler, places = self.host.scheduler, [_place(tp) for tp in partitions]
+        until = scheduler.now + timeout_s
+        while self.broker.pending(places):
+            if scheduler.now >= until:
+                raise error(KafkaError._TIMED_OUT, "offsets are pending", retriable=True)
+            scheduler.wait(timeout_s / 4)
+        return [TopicPartition(*place, self.broker.group.committed.get(place, OFFSET_INVALID)) for place in places]
+
+    def get_watermark_offsets(self, partition: TopicPartition, timeout_s: float) -> tuple[int, int]:
+        _enter_unless_away(self.host, "low watermark", timeout_s)
+        return 0, len(self.broker.topics[partition.topic].logs[partition.partition])
+
+    def close(self) -> None:
+        """There is nothing to leave."""
+
+
+@dataclass(frozen=True, slots=True)
 class SimulatedAdmin:
     """Knows the topics."""
 
     host: Host
     broker: Broker
-
-    def list_consumer_group_offsets(
-        self, requests: list[ConsumerGroupTopicPartitions], *, require_stable: bool, request_timeout: float
-    ) -> dict[str, "Future[ConsumerGroupTopicPartitions]"]:
-        (request,) = requests
-        future: Future[ConsumerGroupTopicPartitions] = Future()
-        try:
-            places = [_place(tp) for tp in request.topic_partitions or []]
-            found = self._committed(places, request_timeout, is_stable=require_stable)
-            future.set_result(ConsumerGroupTopicPartitions(request.group_id, found))
-        except KafkaException as refused:
-            future.set_exception(refused)
-        return {request.group_id: future}
-
-    def _committed(self, places: Sequence[Place], timeout_s: float, *, is_stable: bool) -> list[TopicPartition]:
-        fault, scheduler = self.host.enter("committed", "broker_away"), self.host.scheduler
-        if _is(fault, "broker_away"):
-            scheduler.wait(timeout_s)
-            raise error(KafkaError._TIMED_OUT, "timed out", retriable=True)
-        self.host.leave(fault)
-        until = scheduler.now + timeout_s
-        while is_stable and self.broker.pending(places):
-            if scheduler.now >= until:
-                raise error(KafkaError._TIMED_OUT, "offsets are pending", retriable=True)
-            scheduler.wait(timeout_s / 4)
-        return [TopicPartition(*place, self.broker.group.committed.get(place, OFFSET_INVALID)) for place in places]
 
     def describe_topics(self, topics: TopicCollection, request_timeout: float) -> dict[str, "Future[Described]"]:
         fault = self.host.enter("describe_topics", "broker_away")
@@ -386,6 +374,14 @@ class SimulatedAdmin:
             self.host.scheduler.wait(request_timeout)
         self.host.leave(fault)
         return found
+
+
+def _enter_unless_away(host: Host, call: str, timeout_s: float) -> None:
+    fault = host.enter(call, "broker_away")
+    if _is(fault, "broker_away"):
+        host.scheduler.wait(timeout_s)
+        raise error(KafkaError._TIMED_OUT, "timed out", retriable=True)
+    host.leave(fault)
 
 
 def _place(partition: TopicPartition) -> Place:

@@ -7,7 +7,7 @@ from typing import Any
 
 from host import Host
 from kafka_broker import Broker
-from kafka_clients import SimulatedAdmin, SimulatedConsumer, SimulatedProducer
+from kafka_clients import SimulatedAdmin, SimulatedAsker, SimulatedConsumer, SimulatedProducer
 from oracle import DEAD_LETTERS, LISTS
 from shape import Shape
 from silence import SilentMetrics
@@ -84,7 +84,9 @@ def worker_of(around: Surrounded, stack: ExitStack) -> Worker:
 def _source(around: Surrounded, membership: Membership) -> KafkaSource:
     host, broker = around.host, around.broker
 
-    def consumer(_: dict[str, Any]) -> SimulatedConsumer:
+    def consumer(properties: dict[str, Any]) -> SimulatedConsumer | SimulatedAsker:
+        if "group.protocol" not in properties:
+            return SimulatedAsker(host, broker)
         made = SimulatedConsumer(host, broker)
         around.consumer_made(host, made)
         return made
