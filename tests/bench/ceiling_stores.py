@@ -1,11 +1,11 @@
 """The stores that the ceiling is measured on: a population's, the same for every pass, of the service or of the engine.
 
-On Edge it is filled once and copied; on a server it is filled anew each time under the same name, which the recorded
-requests carry.
+On Edge it is filled once and copied; on a server it is filled anew each time, and nothing of it is left there.
 """
 
-import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -27,14 +27,11 @@ class Stores(Protocol):
     def qdrant(self) -> dict[str, Any]:
         """The section of settings that names the store."""
 
-    def make(self, settings: Settings) -> None:
-        """Let the store of the settings hold the population and nothing else."""
+    def made(self, settings: Settings) -> AbstractContextManager[None]:
+        """The store of the settings holds the population, and nothing else, as the block begins."""
 
     def replay(self, recording: Recording, settings: Settings) -> dict[str, float]:
         """Seconds by method of the engine alone, on a store made for it; `settings` are those of the recording."""
-
-    def close(self, settings: Settings) -> None:
-        """Leave nothing behind."""
 
 
 class EdgeStores:
@@ -47,13 +44,15 @@ class EdgeStores:
         self._population = population
         self._filled = folder / "filled"
 
-    def make(self, settings: Settings) -> None:
-        """See `Stores.make`."""
+    @contextmanager
+    def made(self, settings: Settings) -> Iterator[None]:
+        """See `Stores.made`."""
         if not self._filled.exists():
             apart(fill, settings, self._population)
             shutil.copytree(settings.edge_folder, self._filled)
         else:
             shutil.copytree(self._filled, settings.edge_folder)
+        yield
 
     def replay(self, recording: Recording, settings: Settings) -> dict[str, float]:
         """See `Stores.replay`."""
@@ -62,29 +61,26 @@ class EdgeStores:
             shutil.copytree(self._filled, copy)
             return replay_on_edge(recording, store_settings(settings), copy)
 
-    def close(self, _settings: Settings) -> None:
-        """See `Stores.close`: the folder is its owner's."""
-
 
 class ServerStores:
-    """Collections of one name on a Qdrant server, of which there is one at a time."""
+    """Collections on a Qdrant server, each removed after its pass."""
 
     suffix = "_on_server"
 
     def __init__(self, population: Population, server: dict[str, Any]) -> None:
-        self.qdrant = {**server, "collection": f"bench-{secrets.token_hex(4)}"}
+        self.qdrant = server
         self._population = population
 
-    def make(self, settings: Settings) -> None:
-        """See `Stores.make`."""
-        drop_collection(settings)
-        apart(fill, settings, self._population)
+    @contextmanager
+    def made(self, settings: Settings) -> Iterator[None]:
+        """See `Stores.made`."""
+        try:
+            apart(fill, settings, self._population)
+            yield
+        finally:
+            drop_collection(settings)
 
     def replay(self, recording: Recording, settings: Settings) -> dict[str, float]:
         """See `Stores.replay`."""
-        self.make(settings)
-        return replay_on_server(recording, server_options(settings))
-
-    def close(self, settings: Settings) -> None:
-        """See `Stores.close`."""
-        drop_collection(settings)
+        with self.made(settings):
+            return replay_on_server(recording, server_options(settings))

@@ -46,17 +46,13 @@ def _measure(bench: Bench, servers: str, population: Population, stores: Stores)
     events = population.events(WARM_UP + measured, seed=1)
     title = _title(population.users, stores)
     bench.say(f"{title}: a store of them, and what the engine is asked")
-    with deployment(servers, limits=LIMITS, qdrant=stores.qdrant) as place:
-        stores.make(place.settings)
+    with deployment(servers, limits=LIMITS, qdrant=stores.qdrant) as place, stores.made(place.settings):
         recording, recorded = _recorded(place, events), place.settings
     through, alone = [], []
-    try:
-        for number in range(bench.repeats(full=3, quick=1)):
-            bench.say(f"{title}, repeat {number + 1}: the service, then the engine alone")
-            through.append(_through_the_service(servers, stores, events))
-            alone.append(stores.replay(recording, recorded))
-    finally:
-        stores.close(recorded)
+    for number in range(bench.repeats(full=3, quick=1)):
+        bench.say(f"{title}, repeat {number + 1}: the service, then the engine alone")
+        through.append(_through_the_service(servers, stores, events))
+        alone.append(stores.replay(recording, recorded))
     _report(bench, population.users, stores, measured, through, alone)
 
 
@@ -73,19 +69,22 @@ def _recorded(place: Deployment, events: list[Message]) -> Recording:
 
 def _through_the_service(servers: str, stores: Stores, events: list[Message]) -> tuple[float, dict[str, float]]:
     """Lists per second, and the worker's seconds by step."""
-    with deployment(servers, limits=LIMITS, qdrant=stores.qdrant) as place:
-        stores.make(place.settings)
-        with place.reader() as reader, place.worker() as worker:
-            audience = Audience(reader)
-            place.send(events[:WARM_UP])
-            await_list_count(audience, worker, WARM_UP)
-            await_answer(place, worker, "0", "counted", COUNT_PATIENCE_S)
-            before = step_seconds(worker)
-            place.send(events[WARM_UP:])
-            audience.first_at_s = None
-            await_list_count(audience, worker, len(events))
-            seconds = audience.last_at_s - (audience.first_at_s or 0.0)
-            spent = {step: now - before[step] for step, now in step_seconds(worker).items()}
+    with (
+        deployment(servers, limits=LIMITS, qdrant=stores.qdrant) as place,
+        stores.made(place.settings),
+        place.reader() as reader,
+        place.worker() as worker,
+    ):
+        audience = Audience(reader)
+        place.send(events[:WARM_UP])
+        await_list_count(audience, worker, WARM_UP)
+        await_answer(place, worker, "0", "counted", COUNT_PATIENCE_S)
+        before = step_seconds(worker)
+        place.send(events[WARM_UP:])
+        audience.first_at_s = None
+        await_list_count(audience, worker, len(events))
+        seconds = audience.last_at_s - (audience.first_at_s or 0.0)
+        spent = {step: now - before[step] for step, now in step_seconds(worker).items()}
     return (len(events) - WARM_UP) / seconds, spent
 
 
