@@ -1,6 +1,8 @@
 """The kernels compiled by numba: one pass over the votes with one cache line per item, and a bounded insertion sort.
 
-The same operations in the same order as in `kernels`, so the same bits. numba is optional (the extra `compiled`).
+The same operations in the same order as in `kernels`, so the same bits. Items are unsigned where they are places in an
+array: numba looks at every signed one to see whether it counts from the end, a quarter of the pass over the votes.
+numba is optional (the extra `compiled`).
 """
 
 from collections.abc import Callable
@@ -31,17 +33,17 @@ def _tally(entries: Any, places: Any, weights: Any, ranks: Any, positions: Any, 
         end = begin + lengths[neighbour]
         anchor, latest = end - 1, _OPEN
         for entry in range(begin, end):
-            rank = ranks[dense[entry]]
+            rank = ranks[np.uint32(dense[entry])]
             if rank > latest:
                 latest, anchor = rank, entry
         weight = weights[neighbour]
         for entry in range(begin, end):
             # Without a branch, because half of them would be guessed wrong: seen items are left out at the end.
-            item = dense[entry]
+            item = np.uint32(dense[entry])
             items[found] = item
             found += sums[item, _SUPPORT] == 0
             residual = residuals[entry]
-            sums[item, _SCORE] += (vote[0] * residual + vote[1]) * weight * positions[abs(entry - anchor)]
+            sums[item, _SCORE] += (vote[0] * residual + vote[1]) * weight * positions[np.uint32(abs(entry - anchor))]
             sums[item, _SUPPORT] += 1
             sums[item, _WEIGHT] += weight
             sums[item, _PULL] += weight * residual
@@ -52,7 +54,7 @@ def _collect(items: Any, ranks: Any, sums: Any, columns: Any, support: Any) -> i
     """Move the sums of those `items` that may be shown into `columns` (3, u) and `support` (u,), and clear all sums."""
     kept = 0
     for at in range(len(items)):
-        item = items[at]
+        item = np.uint32(items[at])
         items[kept] = item
         columns[0, kept], columns[1, kept] = sums[item, _SCORE], sums[item, _WEIGHT]
         columns[2, kept], support[kept] = sums[item, _PULL], np.int64(sums[item, _SUPPORT])
@@ -64,10 +66,13 @@ def _collect(items: Any, ranks: Any, sums: Any, columns: Any, support: Any) -> i
 
 def _best(scores: Any, support: Any, items: Any, chosen: Any) -> int:
     """Fill `chosen` with the best, in order (see `_insert`); returns how many there are."""
-    kept = 0
+    kept, limit, least = 0, len(chosen[0]), 0.0
     for at in range(len(scores)):
-        if scores[at] > 0:
+        # Nearly all are worse than those chosen already, and a call for each of them would cost most of the time.
+        if scores[at] > 0 and scores[at] >= least:
             kept = _insert(chosen, kept, at, scores[at], support[at], items[at])
+            if kept == limit:
+                least = chosen[1][limit - 1]
     return kept
 
 
