@@ -60,6 +60,7 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
         # The pool as the store has it; nobody changes sides here.
         PoolUpkeep(store, states, recommender.known_users)
         handler = app._handler(settings, states, recommender, around, lists, DEAD_LETTER_MAX_BYTES, live)
+        recommender.warm_up()
         recommender.scan_slice(settings.limits.scan_slice_users)
         flush = PacedFlush(store, settings.limits.flush_interval_s, around.metrics)
         yield Pipeline(store, handler, recommender, flush, around)
