@@ -117,11 +117,9 @@ class Handler:
         with self._metrics.timed("write"):
             updates = {user: [update_of(r, d, dimensions) for r, d in rows] for user, rows in sorted_.events.items()}
             transitions = self._states.apply(states, updates, first_offsets)
-        for user_id, transition in transitions.items():
-            first = self._recommender.changed(user_id, transition.before.history, transition.after.history)
-            self._recommender.attributes_changed(transition.after.attributes)
-            if self._live is not None:
-                self._live.rated(first, sorted_.events[user_id], transition, dimensions)
+        firsts = self._recommender.changed([(user_id, t.before, t.after) for user_id, t in transitions.items()])
+        if self._live is not None:
+            self._live.rated(firsts, sorted_.events, transitions, dimensions)
         with self._metrics.timed("rank"):
             messages = self._published(sorted_, transitions)
         if self._popular is not None:

@@ -6,7 +6,7 @@ silence in a transaction of their own.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -63,25 +63,23 @@ class LiveReport:
 
     def rated(
         self,
-        first: FirstRatings,
-        events: Sequence[tuple[Record, Decoded]],
-        transition: Transition,
+        firsts: Sequence[FirstRatings],
+        events: Mapping[str, Sequence[tuple[Record, Decoded]]],
+        transitions: Mapping[str, Transition],
         dimensions: Dimensions,
     ) -> None:
-        """A user's history changed by these events; `first` are the first ratings among what came to it.
+        """Users' histories changed by these events, by user id; `firsts`, in order, are their first ratings of items.
 
         They wait for `closed`: a store that goes away before the lists are made has the batch handled once more, and
         then these changes are no news.
         """
         if self._shadow is not None:
-            self._shadow.changed(events[0][1].event.user_id, transition)
-        if transition.after.user_id is None:
-            self._live.forget(first.identity)
-            return
-        if len(first.items):
-            first = _live_ones(first, events, transition, dimensions)
-        if len(first.items):
-            self._rated.append(first)
+            self._shadow.changed(transitions)
+        for first, (user_id, transition) in zip(firsts, transitions.items(), strict=True):
+            if transition.after.user_id is None:
+                self._live.forget(first.identity)
+            elif len(first.items) and len((fresh := _live_ones(first, events[user_id], transition, dimensions)).items):
+                self._rated.append(fresh)
 
     def ranked(self, users: Sequence[tuple[str, UserState]], lists: Sequence[RankedList]) -> None:
         """The batch at hand has these lists, for users with these states."""

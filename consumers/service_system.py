@@ -136,8 +136,8 @@ class ServiceSystem:
         for offset, (user_id, change) in enumerate(changes, first):
             updates.setdefault(user_id, []).append(Update(_SOURCE, offset, user_id, change))
         states = self.states.load(list(updates), [_SOURCE])
-        for user_id, transition in self.states.apply(states, updates, {_SOURCE: first}).items():
-            self.recommender.changed(user_id, transition.before.history, transition.after.history)
+        transitions = self.states.apply(states, updates, {_SOURCE: first})
+        self.recommender.changed([(user_id, t.before, t.after) for user_id, t in transitions.items()])
         self._fit_pool()
         self._offset += len(changes)
         if self._offset // FLUSH_EVERY_EVENTS > first // FLUSH_EVERY_EVENTS:

@@ -5,7 +5,7 @@ counts, its cache. It finds neighbours by its own vectors, which are written wit
 since the shadow began has none and is nobody's neighbour here, until a rebuild with the setting makes them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -48,11 +48,12 @@ class Shadow:
         self._metrics = metrics
         self._world = World(recommender.index, recommender.catalogue)
 
-    def changed(self, user_id: str, transition: Transition) -> None:
-        """Keep up with a stored history that changed."""
-        self.recommender.changed(user_id, transition.before.history, transition.after.history)
-        if transition.after.user_id is None:
-            self._live.forget(point_id(user_id))
+    def changed(self, transitions: Mapping[str, Transition]) -> None:
+        """Keep up with stored histories that changed, by user id."""
+        self.recommender.changed([(user_id, t.before, t.after) for user_id, t in transitions.items()])
+        for user_id, transition in transitions.items():
+            if transition.after.user_id is None:
+                self._live.forget(point_id(user_id))
 
     def judge(self, first: FirstRatings) -> None:
         """Count what a user rated, by the list that is held."""

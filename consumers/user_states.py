@@ -179,8 +179,7 @@ class UserStates:
         if state.user_id is None:
             # Whoever was forgotten leaves their id nowhere, as little as a key of the cache.
             return state
-        arrays = (state.history.items, state.history.ratings, state.history.rated_at, state.seen)
-        self.cache.put(user_id, state, _STATE_OVERHEAD_BYTES + sum(array.nbytes for array in arrays))
+        self.cache.put(user_id, state, _STATE_OVERHEAD_BYTES + state.history.nbytes + state.seen.nbytes)
         return state
 
     def _new_tag(self, state: UserState) -> int:

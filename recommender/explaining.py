@@ -14,7 +14,7 @@ from recommender.diversity import CANDIDATES_MAX
 from recommender.explanation import Breakdown, Evidence, Explanation, Without
 from recommender.listing import RankedList
 from recommender.live import FirstRatings
-from recommender.profile import History, UserState
+from recommender.profile import UserState
 from recommender.question import Question
 from recommender.recommender import Recommender
 
@@ -31,13 +31,9 @@ class Explainer:
         self._recommender = recommender
         self._items = items
 
-    def changed(self, user_id: str, before: History, after: History) -> FirstRatings:
+    def changed(self, changed: Sequence[tuple[str, UserState, UserState]]) -> list[FirstRatings]:
         """See `Recommender.changed`."""
-        return self._recommender.changed(user_id, before, after)
-
-    def attributes_changed(self, attributes: Iterable[str]) -> None:
-        """See `Recommender.attributes_changed`."""
-        self._recommender.attributes_changed(attributes)
+        return self._recommender.changed(changed)
 
     def recommend(self, users: Sequence[tuple[str, UserState]]) -> list[RankedList]:
         """See `Recommender.recommend`."""

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from recommender.bounded_cache import BoundedCache
 from recommender.evaluation import LIKED_MIN_STARS, LIST_LENGTH, WARM_MIN_RATINGS
 from recommender.kinds import KindMasks
-from recommender.profile import Floats, History, Items
+from recommender.profile import EMPTY_HISTORY, Floats, Items
 from recommender.rules import RankingRules
+from recommender.statistics import HistoryChange
 from recommender.window import Rows, Window
 
 MISSED, NOT_JUDGED = -1, -2
@@ -51,13 +52,15 @@ class FirstRatings(NamedTuple):
         return self._replace(items=self.items[places], ratings=self.ratings[places])
 
 
-def first_rated(before: History, added: History) -> History:
-    """Of entries that came to a history, those that rate an item for the first time."""
-    added = added.rated()
+def first_rated(change: HistoryChange) -> FirstRatings:
+    """What a user rated for the first time in a history that changed."""
+    before, added = change.before, change.added.rated()
     if len(added) == 1:
         # Nearly always, and ten times as fast.
-        return added if added.items[0] not in before.items else added.at(slice(0))
-    return added.at(~np.isin(added.items, before.items))
+        fresh = added if added.items[0] not in before.items else EMPTY_HISTORY
+    else:
+        fresh = added.at(~np.isin(added.items, before.items))
+    return FirstRatings(change.identity, len(before.rated()), fresh.items, fresh.ratings)
 
 
 class MadeList(NamedTuple):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recommender.bounded_cache import BoundedCache
 from recommender.embedding import Embedding
 from recommender.filters import UserFilter, widened
 from recommender.item_index import ItemIndex
@@ -20,13 +21,17 @@ from recommender.neighbour_cache import (
     decode_neighbour,
     joined,
 )
-from recommender.profile import EMPTY_HISTORY, Floats, History, Items
+from recommender.profile import EMPTY_HISTORY, Floats, History, Items, UserState
 from recommender.question import Question
 from recommender.reasons_behind import Behind, VectorEntries, behind_by_ratings
 from recommender.rules import RankingRules
 from recommender.searching import NOBODY, NOBODY_FOUND, Found, MixedSearch, RatingSearch, Search
 from recommender.store import NeighbourQuery, Neighbours, Store
 from recommender.vector import SparseVector, query_vector
+
+WRITTEN_MAX_BYTES = 16 * 1024 * 1024
+"""Histories that this process stored last, most of which the cache of users' states holds as well."""
+_WRITTEN_OVERHEAD_BYTES = 400
 
 
 class _Way(NamedTuple):
@@ -58,6 +63,13 @@ class Gathered(NamedTuple):
     changes: int
 
 
+class _Written(NamedTuple):
+    """A history as this process stored it last, under this tag."""
+
+    tag: int
+    history: History
+
+
 class Neighbourhood:
     """Finds neighbours and decodes what they rated; `cache` may be dropped at any time."""
 
@@ -75,6 +87,16 @@ class Neighbourhood:
         self._rules = rules
         self._index = index
         self._cache = cache
+        self._written: BoundedCache[int, _Written] = BoundedCache(WRITTEN_MAX_BYTES)
+
+    def wrote(self, identity: int, state: UserState) -> None:
+        """Know what is stored now of a user (point id), so that nobody has to read it back to rank by it."""
+        self._written.put(identity, _Written(state.tag, state.history), _WRITTEN_OVERHEAD_BYTES + state.history.nbytes)
+
+    def forget(self, identity: int) -> None:
+        """Hold nothing of a user (point id)."""
+        self._cache.drop(identity)
+        self._written.drop(identity)
 
     def nearest(self, questions: Sequence[Question]) -> list[Found]:
         """The neighbours for each question, in order; none where there is nothing to go by.
@@ -113,7 +135,7 @@ class Neighbourhood:
         wanted: dict[int, int] = {}
         for found, places in zip(neighbours, missing, strict=True):
             wanted.update((found.ids[at], found.versions[at]) for at in places.tolist())
-        profiles, evicted = self._read(list(wanted)), self._cache.evicted
+        profiles, evicted = self._read(wanted), self._cache.evicted
         for identity, profile in profiles.items():
             self._cache.put(identity, wanted[identity], profile)
         for some, found, places in zip(slots, neighbours, missing, strict=True):
@@ -167,15 +189,24 @@ class Neighbourhood:
         histories = self._store.histories(ids)
         return [histories.get(identity, EMPTY_HISTORY) for identity in ids]
 
-    def _read(self, ids: Sequence[int]) -> dict[int, NeighbourProfile]:
-        histories = self._store.histories(ids) if ids else {}
+    def _read(self, wanted: Mapping[int, int]) -> dict[int, NeighbourProfile]:
+        """The profiles of these points, by the version that the store named; of older ones it may be a newer one."""
+        histories = {i: history for i, version in wanted.items() if (history := self._known(i, version)) is not None}
+        if unknown := [identity for identity in wanted if identity not in histories]:
+            histories |= self._store.histories(unknown)
         rule = self._rules.value
         return {identity: decode_neighbour(history, self._index, rule) for identity, history in histories.items()}
+
+    def _known(self, identity: int, version: int) -> History | None:
+        """The history behind a version of a point, where this process wrote it: no other can have on its own store."""
+        written = self._written.get(identity)
+        return None if written is None or not (self._store.exclusive or written.tag == version) else written.history
 
     def _copied(self, found: Neighbours, slots: Slots, fetched: Mapping[int, NeighbourProfile]) -> Profiles:
         """Copies, where not all profiles fit into the cache at once; one that is gone from the store is empty."""
         places = dict(zip(found.ids, slots.tolist(), strict=True))
-        evicted = self._read([identity for identity, slot in places.items() if slot < 0 and identity not in fetched])
+        versions = dict(zip(found.ids, found.versions, strict=True))
+        evicted = self._read({i: versions[i] for i, slot in places.items() if slot < 0 and i not in fetched})
         apart = {**fetched, **evicted}
         return joined(
             [self._cache.profile(slot) if slot >= 0 else apart.get(i, NO_PROFILE) for i, slot in places.items()]

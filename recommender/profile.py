@@ -8,7 +8,7 @@
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -72,9 +72,26 @@ class History:
     rated_at: Times
     _is_rated: bool = field(default=False, init=False, repr=False)
     """Whether all entries are known to be ratings: it is asked a dozen times for a list."""
+    _values: tuple[object, Floats] | None = field(default=None, init=False, repr=False)
+    """What was made of the entries last, and by whom: a vector is stored and searched with."""
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays."""
+        values = 0 if self._values is None else self._values[1].nbytes
+        return self.items.nbytes + self.ratings.nbytes + self.rated_at.nbytes + values
+
+    def values(self, rule: object, make: "Callable[[History], Floats]") -> Floats:
+        """What `make` makes of this history for a rule, remembered until another asks."""
+        if self._values is None or self._values[0] is not rule:
+            made = make(self)
+            made.flags.writeable = False
+            object.__setattr__(self, "_values", (rule, made))
+            return made
+        return self._values[1]
 
     def at(self, places: "Positions | NDArray[np.bool_] | slice") -> "History":
         """The entries at these places."""
@@ -92,6 +109,20 @@ class History:
 
 
 EMPTY_HISTORY = History(np.empty(0, np.uint32), np.empty(0, np.float64), np.empty(0, np.int64))
+
+
+def entries_of(histories: Sequence[History]) -> History:
+    """The entries of several histories, one behind the other."""
+    some = [history for history in histories if len(history)] or [EMPTY_HISTORY]
+    if len(some) == 1:
+        return some[0]
+    return History(
+        np.concatenate([one.items for one in some]),
+        np.concatenate([one.ratings for one in some]),
+        np.concatenate([one.rated_at for one in some]),
+    )
+
+
 NO_ITEMS: Items = np.empty(0, np.uint32)
 
 
@@ -228,6 +259,9 @@ def _merged(history: History, entries: Sequence[Entry]) -> History:
         np.concatenate((history.ratings, np.array(ratings, np.float64))),
         np.concatenate((history.rated_at, np.array(times, np.int64))),
     )
+    if len(entries) == 1 and len(history) and times[0] >= history.rated_at[-1] and items[0] not in history.items:
+        # Nearly always, and four times as fast.
+        return everything
     # Stable, and what came later stands behind: of equal times the later one ends up last, and the last one counts.
     return everything.at(_last_of_each(everything.items, np.argsort(everything.rated_at, kind="stable")))
 
@@ -240,6 +274,8 @@ def _last_of_each(items: Items, order: Positions) -> Positions:
 
 def _bounded(history: History, seen: Items, limits: HistoryLimits) -> tuple[History, Items]:
     excess = max(0, len(history) - limits.entries_max)
+    if not excess and not len(seen):
+        return history, seen
     kept, fallen = history.at(slice(excess, None)), history.items[:excess]
     if len(seen):
         seen = seen[~np.isin(seen, kept.items)]

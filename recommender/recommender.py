@@ -20,14 +20,14 @@ from recommender.mixed_reasons import found_by
 from recommender.neighbour_cache import NeighbourCache
 from recommender.neighbourhood import Gathered, Neighbourhood, Voters
 from recommender.prediction import predict_any, user_baseline
-from recommender.profile import History, Items, UserState
+from recommender.profile import NO_ITEMS, History, Items, UserState
 from recommender.question import Question
 from recommender.ranking import Ranker
 from recommender.rules import RankingRules
 from recommender.searching import Found
 from recommender.similar_items import RATERS_MAX, Alike, ContentCandidates, Likeness, SimilarItems, alike_by_ratings
 from recommender.standing_filters import NO_FILTERS
-from recommender.statistics import ItemStatistics, StatisticsScan, difference
+from recommender.statistics import CountedUsers, HistoryChange, ItemStatistics
 from recommender.store import Store, point_id
 
 ATTRIBUTES_MAX = 10_000
@@ -57,8 +57,7 @@ class Recommender:
         self._catalogue_version = 0
         self._attributes: set[str] = set()
         self.index = ItemIndex(self._kernels.find)
-        self.statistics = ItemStatistics(self.index)
-        self._scan = StatisticsScan(self.statistics)
+        self._users = CountedUsers(self.index)
         self.cache = NeighbourCache(cache_max_bytes)
         self._store = store
         self._around_search = around_search
@@ -69,55 +68,58 @@ class Recommender:
         self.embeddings = embeddings(rules, self._lister.content, self.index, factors)
         self._neighbourhood = Neighbourhood(store, rules, self.index, self.cache, self.embeddings)
 
+    @property
+    def statistics(self) -> ItemStatistics:
+        """What is known of all items together."""
+        return self._users.statistics
+
     def warm_up(self) -> None:
         """Do now what the first list would have to wait for."""
         self._kernels.warm_up()
 
     def scan_slice(self, users_max: int) -> bool:
         """Count a slice of the stored histories; False when all have been counted."""
-        if self._scan.next_id is None:
+        if self._users.next_id is None:
             return False
-        page = self._store.scan(self._scan.next_id, users_max)
+        page = self._store.scan(self._users.next_id, users_max)
         for identity, state in page.states:
-            self.attributes_changed(state.attributes)
+            self._know(state.attributes)
             if state.user_id is None:
                 self._drop(identity)
-        self._scan.take(page.states, page.next_id)
-        if page.next_id is None:
-            self.statistics = self._scan.statistics
+        self._users.take([state.history for _, state in page.states], page.next_id)
         return page.next_id is not None
 
     def rescan(self) -> None:
         """Count all anew, so that what other workers wrote counts too; the old figures serve until that is done."""
-        self._scan = StatisticsScan(ItemStatistics(self.index))
+        self._users.begin_anew()
 
     def inherit(self, earlier: "Recommender") -> None:
         """Go on with what another ranking of the same users has learnt of the trend."""
         self._lister.tuner.inherit(earlier._lister.tuner)  # noqa: SLF001  # its successor
 
-    def changed(self, user_id: str, before: History, after: History) -> FirstRatings:
-        """Keep the statistics up with a stored history that changed, and see which lists foretold it.
+    def changed(self, changed: Sequence[tuple[str, UserState, UserState]]) -> list[FirstRatings]:
+        """Keep up with users (id, state before, state as stored now), and see which lists foretold what they rated.
 
         Returns:
-            What the user rated for the first time.
+            What each of them rated for the first time.
         """
-        identity, (gone, added) = point_id(user_id), difference(before, after)
-        first = first_rated(before, added)
-        self._lister.tuner.observe(identity, len(before), self.index.dense(first.items))
-        if not len(after):
-            self._drop(identity)
-        rated_before, rated_after = len(before.rated()), len(after.rated())
-        self._scan.changed(identity, gone, added)
-        self._scan.moved(identity, rated_before, rated_after)
-        if self.statistics is not self._scan.statistics:
-            self.statistics.replace(gone, added)
-            self.statistics.users.moved(rated_before, rated_after)
-        return FirstRatings(identity, rated_before, first.items, first.ratings)
+        rows = [HistoryChange.between(point_id(user), before.history, after.history) for user, before, after in changed]
+        firsts = [first_rated(row) for row in rows]
+        dense = self.index.dense(np.concatenate([NO_ITEMS, *(first.items for first in firsts)]))
+        for (_, _, after), first in zip(changed, firsts, strict=True):
+            now, dense = dense[: len(first.items)], dense[len(first.items) :]
+            self._lister.tuner.observe(first.identity, first.num_ratings, now)
+            self._neighbourhood.wrote(first.identity, after)
+            self._know(after.attributes)
+            if not len(after.history):
+                self._drop(first.identity)
+        self._users.changed(rows)
+        return firsts
 
     def _drop(self, identity: int) -> None:
         """Keep nothing of a user who was forgotten, here or by another worker."""
         # No search finds the point again, so nothing else would replace or drop what is held of it.
-        self.cache.drop(identity)
+        self._neighbourhood.forget(identity)
         self._lister.tuner.forget(identity)
 
     def recommend(self, users: Sequence[tuple[str, UserState]]) -> list[RankedList]:
@@ -161,8 +163,7 @@ class Recommender:
         """When the newest rating of all was given, in epoch ms; 0 without any."""
         return self.statistics.trend.last_ms
 
-    def attributes_changed(self, attributes: Iterable[str]) -> None:
-        """Know that some user has these."""
+    def _know(self, attributes: Iterable[str]) -> None:
         if len(self._attributes) < ATTRIBUTES_MAX:
             self._attributes.update(attributes)
 

@@ -4,12 +4,13 @@ A scan at the start counts every stored history once, in point id order; from th
 figures up. A user that the scan has not reached yet is left to it, so nobody counts twice.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from recommender.item_index import Dense, ItemIndex
-from recommender.profile import Floats, History, Times, UserState
+from recommender.profile import Floats, History, Times, entries_of
 from recommender.trend import Trend
 
 
@@ -32,6 +33,25 @@ class UserCounts:
         self._users[min(before, self.CAP)] -= 1
         self._users[min(after, self.CAP)] += 1
         self.known += (after > 0) - (before > 0)
+
+
+class HistoryChange(NamedTuple):
+    """What is stored of a user (point id) before and after, and the entries that went from it and came to it."""
+
+    identity: int
+    before: History
+    after: History
+    gone: History
+    added: History
+
+    @staticmethod
+    def between(identity: int, before: History, after: History) -> "HistoryChange":
+        """All went and came but what both begin with."""
+        n = min(len(before), len(after))
+        same = before.items[:n] == after.items[:n]
+        same &= (before.ratings[:n] == after.ratings[:n]) & (before.rated_at[:n] == after.rated_at[:n])
+        rest = slice(n if same.all() else int(np.argmin(same)), None)
+        return HistoryChange(identity, before, after, before.at(rest), after.at(rest))
 
 
 class ItemStatistics:
@@ -71,32 +91,36 @@ class ItemStatistics:
         ages: Times = self.trend.last_ms - self._latest_ms[dense]
         return ages
 
-    def add(self, history: History) -> None:
-        """Count a history."""
-        self._count(history, 1)
+    def add(self, entries: History) -> None:
+        """Count entries of any histories."""
+        self._count(entries, 1)
 
-    def remove(self, history: History) -> None:
-        """Take a counted history back."""
-        self._count(history, -1)
+    def remove(self, entries: History) -> None:
+        """Take counted entries back."""
+        self._count(entries, -1)
 
-    def replace(self, gone: History, added: History) -> None:
-        """Count entries in place of others."""
-        self.remove(gone)
-        self.add(added)
+    def changed(self, changes: Sequence[HistoryChange]) -> None:
+        """Count what came to histories in place of what went from them."""
+        self.remove(entries_of([one.gone for one in changes]))
+        self.add(entries_of([one.added for one in changes]))
+        for one in changes:
+            self.users.moved(len(one.before.rated()), len(one.after.rated()))
 
-    def _count(self, history: History, sign: int) -> None:
-        rated = history.rated()
+    def _count(self, entries: History, sign: int) -> None:
+        rated = entries.rated()
         if not len(rated):
             return
         dense = self._index.dense(rated.items)
         self._fit()
         self.trend.count(dense, rated.rated_at, sign)
-        self._counts[dense] += sign
-        self._sums[dense] += sign * rated.ratings
+        # One after the other: many users may have rated one item, and how entries are cut into calls must not show.
+        ratings = sign * rated.ratings
+        np.add.at(self._counts, dense, float(sign))
+        np.add.at(self._sums, dense, ratings)
         if sign > 0:
-            self._latest_ms[dense] = np.maximum(self._latest_ms[dense], rated.rated_at)
+            np.maximum.at(self._latest_ms, dense, rated.rated_at)
         self._total += sign * len(rated)
-        self._total_sum += sign * float(rated.ratings.sum())
+        self._total_sum = float(np.cumsum(np.append(self._total_sum, ratings))[-1])
 
     def _fit(self) -> None:
         missing = len(self._index) - len(self._counts)
@@ -107,35 +131,34 @@ class ItemStatistics:
             self._latest_ms = np.concatenate((self._latest_ms, room.astype(np.int64)))
 
 
-def difference(before: History, after: History) -> tuple[History, History]:
-    """Entries that went from a history, and those that came to it: all but what both begin with."""
-    n = min(len(before), len(after))
-    same = before.items[:n] == after.items[:n]
-    same &= (before.ratings[:n] == after.ratings[:n]) & (before.rated_at[:n] == after.rated_at[:n])
-    rest = slice(n if same.all() else int(np.argmin(same)), None)
-    return before.at(rest), after.at(rest)
+class CountedUsers:
+    """The statistics of all stored users: filled slice by slice in point id order, kept up as histories change.
 
+    `statistics` are those to go by; `next_id` is where the following slice begins (None: all are counted).
+    """
 
-class StatisticsScan:
-    """Fills statistics from a store slice by slice; `next_id` is where the following slice begins (None: done)."""
-
-    def __init__(self, statistics: ItemStatistics) -> None:
+    def __init__(self, index: ItemIndex) -> None:
+        self.statistics = self._filled = ItemStatistics(index)
         self.next_id: int | None = 0
-        self.statistics = statistics
+        self._index = index
 
-    def take(self, states: Iterable[tuple[int, UserState]], next_id: int | None) -> None:
+    def begin_anew(self) -> None:
+        """Count all once more; what is known serves until that is done."""
+        self._filled = ItemStatistics(self._index)
+        self.next_id = 0
+
+    def take(self, histories: Sequence[History], next_id: int | None) -> None:
         """Count a slice that began at `next_id` of before."""
-        for _, state in states:
-            self.statistics.add(state.history)
-            self.statistics.users.moved(0, len(state.history.rated()))
+        self._filled.add(entries_of(histories))
+        for history in histories:
+            self._filled.users.moved(0, len(history.rated()))
         self.next_id = next_id
+        if next_id is None:
+            self.statistics = self._filled
 
-    def changed(self, identity: int, gone: History, added: History) -> None:
-        """Entries of a stored history went, others came: count that, unless the scan is yet to reach the user."""
-        if self.next_id is None or identity < self.next_id:
-            self.statistics.replace(gone, added)
-
-    def moved(self, identity: int, before: int, after: int) -> None:
-        """A user with so many ratings now has so many others: count that, unless the scan is yet to reach the user."""
-        if self.next_id is None or identity < self.next_id:
-            self.statistics.users.moved(before, after)
+    def changed(self, changes: Sequence[HistoryChange]) -> None:
+        """Count stored histories that changed, but for users whom the slices are yet to reach."""
+        next_id = self.next_id
+        self._filled.changed([one for one in changes if next_id is None or one.identity < next_id])
+        if self.statistics is not self._filled:
+            self.statistics.changed(changes)

@@ -42,13 +42,16 @@ class Trend:
         return self._last_ms
 
     def count(self, dense: Dense, at_ms: Times, sign: int) -> None:
-        """Count ratings of different items at these instants, or take them back."""
+        """Count ratings of items at these instants, or take them back."""
         if not len(dense):
             return
         self._in_order.clear()
         self._reach(int(at_ms.min()), int(at_ms.max()), int(dense.max()))
         weights = np.exp2(np.maximum((at_ms - self._origin_ms) / self._half_lives_ms, -1e6))
-        self._sums[:, dense] = np.maximum(self._sums[:, dense] + sign * weights, 0.0)
+        for sums, each in zip(self._sums, weights, strict=True):
+            np.add.at(sums, dense, sign * each)
+        if sign < 0:
+            self._sums[:, dense] = np.maximum(self._sums[:, dense], 0.0)
         self._promote(dense)
 
     def of(self, dense: Dense, half_life: int) -> Floats:
@@ -93,7 +96,7 @@ class Trend:
         """Sums only grow, but for ratings taken back, so the leaders are among the former ones and those counted."""
         rises = (self._sums[:, dense] > self._bars) & ~self._leads[:, dense]
         for life in np.flatnonzero(rises.any(axis=1)).tolist():
-            risen = dense[rises[life]]
+            risen = np.unique(dense[rises[life]])
             self._leads[life, risen] = True
             self._leaders[life] = np.concatenate((self._leaders[life], risen))
             if len(self._leaders[life]) > 2 * LEADERS_MAX:

@@ -148,6 +148,9 @@ class ValueRule:
 
     def values(self, rated: History) -> Floats:
         """Values of rated entries, shape (n,), in history order; n ≥ 1. What is pruned counts in the norm."""
+        return rated.values(self, self._values)
+
+    def _values(self, rated: History) -> Floats:
         raw = self._raw(rated)
         if self.decay_per_year != 1.0:
             raw = raw * self.decay_per_year ** ((rated.rated_at[-1] - rated.rated_at) / YEAR_MS)

@@ -153,8 +153,8 @@ def test_explaining_changes_no_list(population: Population, rules: str) -> None:
         state = state_of(store, user_id)
         expected = plain.recommend([(user_id, state)])
         assert [replace(ranked, why=()) for ranked in explainer.recommend([(user_id, state)])] == expected
-        plain.changed(user_id, NEW_USER.history, state.history)
-        explainer.changed(user_id, NEW_USER.history, state.history)
+        plain.changed([(user_id, NEW_USER, state)])
+        explainer.changed([(user_id, NEW_USER, state)])
     assert plain._lister._lists == asked._lister._lists
 
 

@@ -8,7 +8,7 @@ from consumers.filter_notice import LOOK_EVERY_S, FilterNotice
 from recommender.catalogue import CatalogueItem
 from recommender.item_filters import ItemFilter
 from recommender.memory_store import MemoryStore
-from recommender.profile import NEW_USER, HistoryLimits, Rate, Update, fold
+from recommender.profile import NEW_USER, AttributeValue, HistoryLimits, Rate, SetAttributes, Update, UserState, fold
 from recommender.recommender import Recommender
 from recommender.rules import RankingRules
 from recommender.standing_filters import StandingFilters
@@ -23,6 +23,11 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
+
+
+def rated_by(user_id: str, attributes: dict[str, AttributeValue]) -> UserState:
+    updates = [Update("t:0", 0, user_id, Rate(1, 4.0, 0)), Update("t:0", 1, user_id, SetAttributes(attributes))]
+    return fold(NEW_USER, updates, HistoryLimits())
 
 
 def said(notice: FilterNotice) -> list[str]:
@@ -41,9 +46,7 @@ def test_what_is_missing_is_said_once_when_somebody_has_rated() -> None:
     recommender.scan_slice(100)
     recommender.catalogue.put(1, CatalogueItem(genres=("Comedy",)))
     assert said(notice) == []
-    history = fold(NEW_USER, [Update("t:0", 0, "a", Rate(1, 4.0, 0))], HistoryLimits()).history
-    recommender.changed("a", NEW_USER.history, history)
-    recommender.attributes_changed(["gender"])
+    recommender.changed([("a", NEW_USER, rated_by("a", {"gender": "F"}))])
     assert said(notice) == ["no user has the attribute 'agee'", "no item has the genre 'Commedy'"]
     recommender.catalogue.put(1, CatalogueItem(genres=("Commedy",)))
     clock.now_s += LOOK_EVERY_S
@@ -58,9 +61,7 @@ def test_filters_that_somebody_meets_are_not_mentioned() -> None:
     rules = RankingRules()
     store = MemoryStore(StoreSettings("integers", 0.5, 5.0, rules.value.fingerprint))
     recommender = Recommender(store, rules, 1 << 20)
-    history = fold(NEW_USER, [Update("t:0", 0, "a", Rate(1, 4.0, 0))], HistoryLimits()).history
     recommender.scan_slice(100)
-    recommender.changed("a", NEW_USER.history, history)
-    recommender.attributes_changed(["age"])
+    recommender.changed([("a", NEW_USER, rated_by("a", {"age": 30}))])
     for filters in (StandingFilters(), StandingFilters(near=(("age", 10),), min_ratings=99)):
         assert said(FilterNotice(filters, recommender)) == []

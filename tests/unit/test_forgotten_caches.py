@@ -69,7 +69,7 @@ def test_the_worker_that_forgets_keeps_neither_profile_nor_id(store: SharedStore
     assert shown_to_bob(recommender, store)[ANNS_OWN] == 1
     held = recommender.cache.size_bytes
     done = forget_ann(states)
-    recommender.changed(ANN, done.before.history, done.after.history)
+    recommender.changed([(ANN, done.before, done.after)])
     assert recommender.cache.size_bytes < held
     assert states.cache.get(ANN) is None
     assert ANNS_OWN not in shown_to_bob(recommender, store)

@@ -177,6 +177,8 @@ MUTATIONS = {
     "the newest entries fall out": ("slice(excess, None)", "slice(0, len(history) - excess)"),
     "a fallen item is not seen": ("np.union1d(seen, fallen)", "seen"),
     "an item that came back stays seen": ("seen[~np.isin(seen, kept.items)]", "seen"),
+    "a late entry goes to the end": (" and times[0] >= history.rated_at[-1]", ""),
+    "a re-rating goes to the end alone": (" and items[0] not in history.items", ""),
     "what falls out is one too few": ("- limits.entries_max", "- limits.entries_max - 1"),
 }
 

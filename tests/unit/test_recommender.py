@@ -240,7 +240,7 @@ def test_the_cache_never_shows(rounds: list[Population]) -> None:
     for population in rounds:
         for user_id, state in ((user_id, state_of(store_of(population), user_id)) for user_id in population):
             for recommender in recommenders:
-                recommender.changed(user_id, state_of(store, user_id).history, state.history)
+                recommender.changed([(user_id, state_of(store, user_id), state)])
             put(store, user_id, state)
         users = [(user_id, state_of(store, user_id)) for user_id in population]
         lists = [recommender.recommend(users) for recommender in recommenders]
@@ -292,7 +292,7 @@ def test_a_forgotten_neighbour_vanishes() -> None:
     before = state_of(store, "twin 0")
     after = fold(before, [Update("t.0", 9, "twin 0", Forget())], UNBOUNDED)
     put(store, "twin 0", after)
-    recommender.changed("twin 0", before.history, after.history)
+    recommender.changed([("twin 0", before, after)])
     assert 4 not in shown(list_for(recommender, store, "me"))
     assert list_for(recommender, store, "me") == list_for(recommender_of(store), store, "me")
 
@@ -403,7 +403,7 @@ def test_a_new_count_takes_in_what_other_workers_wrote() -> None:
     fill(store, {"2": [(2, 5.0)]})
     recommender.rescan()
     assert counted(recommender) == {1: 1, 2: 1}
-    recommender.changed("3", EMPTY_HISTORY, state_of(store_of({"3": [(1, 2.0)]}), "3").history)
+    recommender.changed([("3", NEW_USER, state_of(store_of({"3": [(1, 2.0)]}), "3"))])
     assert counted(recommender) == {1: 2, 2: 1}
     while recommender.scan_slice(1):
         pass

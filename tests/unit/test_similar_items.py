@@ -9,7 +9,7 @@ import pytest
 from recommender import similar_items
 from recommender.catalogue import Catalogue, CatalogueItem
 from recommender.memory_store import MemoryStore
-from recommender.profile import EMPTY_HISTORY, NEW_USER, History, HistoryLimits, Rate, Update, fold
+from recommender.profile import NEW_USER, History, HistoryLimits, Rate, Update, UserState, fold
 from recommender.recommender import Recommender
 from recommender.rules import RankingRules
 from recommender.similar_items import RATERS_MAX, ContentCandidates, Likeness, SimilarItems
@@ -133,7 +133,8 @@ def test_what_is_kept_changes_no_answer(candidates_max: int, monkeypatch: pytest
     before = kept(recommender)
     for ratings in ([2, 4], [2], [2, 3, 5], [3]):
         items, times = np.array(ratings, np.uint32), np.zeros(len(ratings), np.int64)
-        recommender.changed(f"user {ratings}", EMPTY_HISTORY, History(items, np.full(len(items), 4.0), times))
+        rated = UserState(history=History(items, np.full(len(items), 4.0), times))
+        recommender.changed([(f"user {ratings}", NEW_USER, rated)])
         assert kept(recommender) == anew(recommender)
     assert kept(recommender) != before
     catalogue.put(2, CatalogueItem("b", ("Comedy",), ("robots",), 1960))

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.item_index import ItemIndex
-from recommender.profile import EMPTY_HISTORY, History, UserState
-from recommender.statistics import ItemStatistics, StatisticsScan
+from recommender.profile import EMPTY_HISTORY, History
+from recommender.statistics import CountedUsers, HistoryChange, ItemStatistics
 
 Ratings = dict[int, float]
 
 HISTORIES = st.dictionaries(st.integers(0, 6), st.integers(5, 50).map(lambda tenths: tenths / 10), max_size=5)
 USERS = st.integers(0, 9)
-# A step is a slice of so many users, or a user's new ratings (none: forgotten).
-STEPS = st.lists(st.one_of(st.integers(1, 4), st.tuples(USERS, HISTORIES)), max_size=20)
+# A step is a slice of so many users, or users' new ratings at once (none: forgotten).
+STEPS = st.lists(st.one_of(st.integers(1, 4), st.dictionaries(USERS, HISTORIES, max_size=3)), max_size=20)
 
 
 def history_of(ratings: Ratings) -> History:
@@ -52,32 +52,29 @@ def assert_counted(statistics: ItemStatistics, index: ItemIndex, ratings: Iterab
 
 @given(st.dictionaries(USERS, HISTORIES), STEPS, st.floats(0.5, 20))
 def test_a_scan_among_changes_equals_a_fresh_count(
-    stored: dict[int, Ratings], steps: list[int | tuple[int, Ratings]], damping: float
+    stored: dict[int, Ratings], steps: list[int | dict[int, Ratings]], damping: float
 ) -> None:
     """Whatever changes between which slices, of users counted or not yet, in the end everyone counts once."""
     index = ItemIndex()
-    statistics = ItemStatistics(index)
-    scan = StatisticsScan(statistics)
+    counted = CountedUsers(index)
 
     def take(limit: int) -> None:
-        ids = sorted(user for user in stored if scan.next_id is not None and user >= scan.next_id)
-        states = [(user, UserState(history=history_of(stored[user]))) for user in ids[:limit]]
-        scan.take(states, ids[limit] if len(ids) > limit else None)
+        ids = sorted(user for user in stored if counted.next_id is not None and user >= counted.next_id)
+        counted.take([history_of(stored[user]) for user in ids[:limit]], ids[limit] if len(ids) > limit else None)
 
     for step in steps:
         if not isinstance(step, int):
-            user, ratings = step
-            before = stored.get(user, {})
-            scan.changed(user, history_of(before), history_of(ratings))
-            scan.moved(user, len(before), len(ratings))
-            stored[user] = ratings
-        elif scan.next_id is not None:
+            befores = {user: history_of(stored.get(user, {})) for user in step}
+            counted.changed([HistoryChange.between(u, befores[u], history_of(ratings)) for u, ratings in step.items()])
+            stored |= step
+        elif counted.next_id is not None:
             take(step)
-    while scan.next_id is not None:
+    while counted.next_id is not None:
         take(2)
-    assert_counted(statistics, index, stored.values(), damping)
+    assert_counted(counted.statistics, index, stored.values(), damping)
+    users = counted.statistics.users
     for least in (1, 3):
-        assert statistics.users.with_at_least(least) == sum(len(ratings) >= least for ratings in stored.values())
+        assert users.with_at_least(least) == sum(len(ratings) >= least for ratings in stored.values())
 
 
 @given(st.lists(HISTORIES, max_size=6), st.lists(HISTORIES, max_size=6))

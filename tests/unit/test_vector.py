@@ -118,6 +118,14 @@ def test_values_follow_the_formula(ratings: list[float], rule: ValueRule) -> Non
     assert (vector.values * factor).tolist() == pytest.approx(expected, rel=1e-6, abs=1e-8)
 
 
+@given(RATINGS, st.lists(RULES, min_size=1, max_size=4))
+def test_a_history_remembers_no_other_rules_values(ratings: list[float], rules: list[ValueRule]) -> None:
+    """Law: asked by several rules in turn, each gets what it would get from a history that nobody has asked yet."""
+    asked = history_of(ratings)
+    for rule in [*rules, *rules]:
+        assert rule.values(asked).tolist() == rule.values(history_of(ratings)).tolist()
+
+
 @given(RATINGS, RULES, st.floats(0.05, 0.5))
 def test_what_is_pruned_leaves_the_vector_and_nothing_else(ratings: list[float], rule: ValueRule, least: float) -> None:
     """Values under the limit, before norm and fading, are not stored; the others are what they would be without it."""
