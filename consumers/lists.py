@@ -99,12 +99,8 @@ class ListWriter:
         names = self.item_ids.named(ranked.item)
         scores = np.round(ranked.score, SCORE_DIGITS).tolist()
         ratings = np.round(ranked.predicted_rating, _RATING_DIGITS).tolist()
-        items: list[ListItem] = [
-            {"item_id": name, "score": score, "predicted_rating": rating, "support": support}
-            for name, score, rating, support in zip(names, scores, ratings, ranked.support, strict=True)
-        ]
-        for place, item in zip(items, ranked.item, strict=True):
-            self._name(place, item)
+        columns = (names, scores, ratings, ranked.support, map(self.catalogue.get, ranked.item))
+        items = [self._place(*row) for row in zip(*columns, strict=True)]
         # Of none where neighbours are found by their ratings alone.
         for place, ways in zip(items, ranked.found_by, strict=False):
             if ways:
@@ -132,12 +128,13 @@ class ListWriter:
         known = self.catalogue.get(item)
         return [] if known is None else list(known.genres)
 
-    def _name(self, place: ListItem, item: int) -> None:
-        known = self.catalogue.get(item)
-        if (title := self._title(known, place["item_id"])) is not None:
+    def _place(self, name: ItemId, score: float, rating: float, support: int, known: CatalogueItem | None) -> ListItem:
+        place: ListItem = {"item_id": name, "score": score, "predicted_rating": rating, "support": support}
+        if (title := self._title(known, name)) is not None:
             place["title"] = title
         if known is not None and known.genres:
             place["genres"] = list(known.genres)
+        return place
 
 
 def _found_by(ways: Sequence[Way]) -> FoundBy:
