@@ -6,8 +6,10 @@ never says whether the condition held: read back.
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from operator import neg
 from typing import Any, Protocol
 
 from recommender.filters import UserFilter
@@ -229,6 +231,16 @@ class Neighbours:
     ids: list[int]
     similarities: list[float]
     versions: list[int]
+
+    @staticmethod
+    def of(hits: Sequence[tuple[int, float, int]], query: NeighbourQuery) -> "Neighbours":
+        """The answer to a query: hits (id, similarity, version), best first, as an engine found them."""
+        ids, similarities, versions = map(list, zip(*hits, strict=True)) if hits else ([], [], [])
+        if query.excluding in ids:
+            own = ids.index(query.excluding)
+            del ids[own], similarities[own], versions[own]
+        kept = min(query.limit, bisect_left(similarities, 0.0, key=neg))
+        return Neighbours(ids[:kept], similarities[:kept], versions[:kept])
 
 
 @dataclass(frozen=True, slots=True)

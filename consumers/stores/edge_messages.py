@@ -1,8 +1,7 @@
 """What Qdrant Edge is asked and told: points, queries and filters of the engine, and its answers read."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
-from operator import attrgetter, neg
+from operator import attrgetter
 
 import qdrant_edge as engine
 
@@ -44,9 +43,4 @@ def nearest_request(query: NeighbourQuery, main: str) -> engine.QueryRequest:
 
 def neighbours(found: Sequence[engine.ScoredPoint], query: NeighbourQuery) -> Neighbours:
     """The answer to a query; the version is the engine's, which comes with every hit for nothing."""
-    ids, similarities, versions = map(list, zip(*map(_HIT, found), strict=True)) if found else ([], [], [])
-    if query.excluding in ids:
-        own = ids.index(query.excluding)
-        del ids[own], similarities[own], versions[own]
-    kept = min(query.limit, bisect_left(similarities, 0.0, key=neg))
-    return Neighbours(ids[:kept], similarities[:kept], versions[:kept])
+    return Neighbours.of([*map(_HIT, found)], query)

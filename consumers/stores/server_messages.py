@@ -85,12 +85,7 @@ def nearest_query(collection: str, query: NeighbourQuery, main: str) -> pb.Query
 
 def neighbours(found: Iterable[pb.ScoredPoint], query: NeighbourQuery) -> Neighbours:
     """The answer to a query; the version is the tag, because replicas count their points' versions apart."""
-    rows = [
-        (point.id.num, point.score, point.payload[TAG].integer_value)
-        for point in found
-        if point.id.num != query.excluding and point.score > 0
-    ][: query.limit]
-    return Neighbours([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+    return Neighbours.of([(hit.id.num, hit.score, hit.payload[TAG].integer_value) for hit in found], query)
 
 
 def payloads(records: Iterable[pb.RetrievedPoint]) -> dict[int, Payload]:
