@@ -265,7 +265,7 @@ MUTANTS: dict[str, Mutant] = {
     "publish rule": Mutant(2, (no_publish_rule,)),
     "seek to committed: nothing is sought": Mutant(7, (no_rewind,)),
     "seek to committed: the batch is sought": Mutant(11, (rewind_to_batch,)),
-    "redo with tried tags": Mutant(70, (tried_forgotten,)),
+    "redo with tried tags": Mutant(93, (tried_forgotten,)),
     "redo with every tag read": Mutant(2490, (last_read_only,)),
     "marker seek after a loss of power": Mutant(38, (no_marker_seek,)),
     "marker one behind in a loss of power": Mutant(188, (marker_ahead,)),
@@ -274,8 +274,8 @@ MUTANTS: dict[str, Mutant] = {
     "old before new": Mutant(21293, (no_old_first,)),
     # Two guards of one thing, either alone suffices: a batch is given up when partitions change while it waits, and no
     # callback runs between a poll and its commit otherwise; were it kept, its poll's metadata would be stale.
-    "metadata from the poll, and batches given up": Mutant(65, (metadata_at_commit, batch_kept_over_rebalance)),
-    "batches given up, and metadata from the poll": Mutant(65, (batch_kept_over_rebalance, metadata_at_commit)),
+    "metadata from the poll, and batches given up": Mutant(105, (metadata_at_commit, batch_kept_over_rebalance)),
+    "batches given up, and metadata from the poll": Mutant(105, (batch_kept_over_rebalance, metadata_at_commit)),
     # A stale cache loses its compare-and-set and is read anew; only without that does dropping it matter, and among
     # workers that come and go in order it is then all that is needed.
     "compare-and-set, and cache dropped on revoke": Mutant(38, (no_compare_and_set, cache_kept), is_polite=True),
