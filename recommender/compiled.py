@@ -27,7 +27,7 @@ _SCORE, _SUPPORT, _WEIGHT, _PULL = 0, 1, 2, 3
 def _tally(entries: Any, places: Any, weights: Any, ranks: Any, positions: Any, vote: Any, scratch: Any) -> int:
     """Add up into `sums` (catalogue, 4), and list in `items` what was voted for; returns how many."""
     (dense, residuals), (begins, lengths), (sums, items) = entries, places, scratch
-    found = 0
+    (slope, offset), found = vote, 0
     for neighbour in range(len(begins)):
         begin = begins[neighbour]
         end = begin + lengths[neighbour]
@@ -38,15 +38,18 @@ def _tally(entries: Any, places: Any, weights: Any, ranks: Any, positions: Any, 
                 latest, anchor = rank, entry
         weight = weights[neighbour]
         for entry in range(begin, end):
-            # Without a branch, because half of them would be guessed wrong: seen items are left out at the end.
-            item = np.uint32(dense[entry])
+            # Without a branch, because half of them would be guessed wrong: seen items are left out at the end. All of
+            # an item's sums are read before any is written, so that the compiler may add them side by side.
+            item, residual = np.uint32(dense[entry]), residuals[entry]
+            score, support = sums[item, _SCORE], sums[item, _SUPPORT]
+            weighed, pull = sums[item, _WEIGHT], sums[item, _PULL]
+            position = positions[np.uint32(abs(entry - anchor))]
             items[found] = item
-            found += sums[item, _SUPPORT] == 0
-            residual = residuals[entry]
-            sums[item, _SCORE] += (vote[0] * residual + vote[1]) * weight * positions[np.uint32(abs(entry - anchor))]
-            sums[item, _SUPPORT] += 1
-            sums[item, _WEIGHT] += weight
-            sums[item, _PULL] += weight * residual
+            found += support == 0
+            sums[item, _SCORE] = score + (slope * residual + offset) * weight * position
+            sums[item, _SUPPORT] = support + 1
+            sums[item, _WEIGHT] = weighed + weight
+            sums[item, _PULL] = pull + weight * residual
     return found
 
 
@@ -189,7 +192,7 @@ _TABLE, _MARKS = "float64[:,::1]", "boolean[::1]"
 _OTHERS = f"UniTuple({_DENSE}, 3)"
 _ENTRIES, _PLACES = f"Tuple(({_DENSE}, {_FLOATS}))", f"Tuple(({_INTEGERS}, {_INTEGERS}))"
 _SCRATCH = f"Tuple(({_TABLE}, {_DENSE}))"
-_ARGUMENTS = (_ENTRIES, _PLACES, _FLOATS, _DENSE, _FLOATS, _FLOATS, _SCRATCH)
+_ARGUMENTS = (_ENTRIES, _PLACES, _FLOATS, _DENSE, _FLOATS, "UniTuple(float64, 2)", _SCRATCH)
 _CHOSEN = f"Tuple(({_INTEGERS}, {_FLOATS}, {_INTEGERS}, {_ITEMS}))"
 _beats = _compiled(_beats, "boolean(float64, int64, uint32, float64, int64, uint32)")
 _insert = _compiled(_insert, f"int64({_CHOSEN}, int64, int64, float64, int64, uint32)")
@@ -226,7 +229,7 @@ class CompiledKernels:
         if len(self._sums) < len(ballots.ranks):
             self._sums = np.zeros((2 * len(ballots.ranks), 4))
             self._items = np.empty(len(self._sums) + 1, np.int32)
-        voters, vote = ballots.profiles, np.array((ballots.slope, ballots.offset))
+        voters, vote = ballots.profiles, (float(ballots.slope), float(ballots.offset))
         found = _compiled_tally(
             (voters.dense, voters.residuals),
             (voters.begins, voters.lengths),
