@@ -10,7 +10,6 @@ from typing import Any, Self, cast
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Message,
@@ -60,7 +59,6 @@ class RebuildFeed:
         self.keys = [(name, number) for name in self._ids for number in range(topics[name].partitions)]
         self.next: dict[Key, int] = {}
         admin: dict[str, Any] = {**settings.kafka.client_config(), "logger": KAFKA_LOG}
-        self._admin = AdminClient(admin)
         self._consumer = Consumer(
             {
                 **settings.kafka.consumer_config(),
@@ -73,7 +71,7 @@ class RebuildFeed:
             }
         )
         patience = Patience(self._timeout_s, settings.limits.transaction_timeout_s + self._timeout_s)
-        self._offsets = Offsets(self._consumer, self._admin, patience)
+        self._offsets = Offsets(self._consumer, AdminClient(admin), patience)
 
     def __enter__(self) -> Self:
         return self
@@ -140,9 +138,7 @@ class RebuildFeed:
             raise ClusterError(f"offsets of {names} cannot be set: {error.args[0].str()}") from error
 
     def _set_offsets(self, wanted: list[TopicPartition]) -> None:
-        request = ConsumerGroupTopicPartitions(self._group, wanted)
-        futures = self._admin.alter_consumer_group_offsets([request], request_timeout=self._timeout_s)
-        for partition in futures[self._group].result().topic_partitions:
+        for partition in self._consumer.commit(offsets=wanted, asynchronous=False):
             if partition.error is not None:
                 raise KafkaException(partition.error)
 
