@@ -90,6 +90,11 @@ class Handler:
         """Memory of the users' own states."""
         return self._states.cache.size_bytes
 
+    @property
+    def write_conflicts(self) -> int:
+        """Writes so far that another process was faster with."""
+        return self._states.conflicts
+
     def drop_caches(self) -> None:
         """Forget everything that another process may have changed meanwhile."""
         self._states.drop_caches()

@@ -15,6 +15,7 @@ MetricName = Literal[
     "tastestream_unknown_fields_total",
     "tastestream_cache_bytes",
     "tastestream_store_retries_total",
+    "tastestream_write_conflicts_total",
     "tastestream_producer_restarts_total",
     "tastestream_assigned_partitions",
     "tastestream_catalogue_items",

@@ -60,6 +60,10 @@ class Metrics:
         self._lags = self._gauge("tastestream_lag_records", "Records not yet read", "topic", "partition")
         self._unknown_fields = self._counter("tastestream_unknown_fields_total", "Fields that were ignored")
         self._store_retries = self._counter("tastestream_store_retries_total", "Waits for a store that is away")
+        self._conflicts = self._counter(
+            "tastestream_write_conflicts_total", "Users written anew, as another process had written them meanwhile"
+        )
+        self._conflicts_told = 0
         self._restarts = self._counter("tastestream_producer_restarts_total", "Producers made anew after a failure")
         self._assigned = self._gauge("tastestream_assigned_partitions", "Partitions this worker holds")
         items = self._gauge("tastestream_catalogue_items", "Items of the catalogue", "state")
@@ -136,6 +140,11 @@ class Metrics:
     def store_retry(self) -> None:
         """The store is away, and is tried again."""
         self._store_retries.inc()
+
+    def write_conflicts(self, total: int) -> None:
+        """So many writes in all did not hold, as another process had written the user meanwhile."""
+        self._conflicts.inc(total - self._conflicts_told)
+        self._conflicts_told = total
 
     def restarted_producer(self) -> None:
         """The producer was given up for a new one."""

@@ -23,6 +23,7 @@ class Status:
         metrics.assigned(len(self._source.held))
         metrics.cache_bytes("own", self._handler.cached_bytes)
         metrics.cache_bytes("neighbours", self._recommender.cache.size_bytes)
+        metrics.write_conflicts(self._handler.write_conflicts)
         lags = self._source.lags()
         for topic, partition in self._reported - lags.keys():
             metrics.unassigned(topic, partition)

@@ -58,6 +58,9 @@ class UserStates:
     def __init__(self, store: Store, rules: StateRules, writer: str) -> None:
         self.cache: BoundedCache[str, UserState] = BoundedCache(rules.cache_max_bytes)
         self.pool = rules.pool
+        self.conflicts = 0
+        """Writes so far that did not hold, as another writer's stood there, and were made anew."""
+
         self._store = store
         self._rules = rules
         self._writer = writer
@@ -137,6 +140,7 @@ class UserStates:
                     settled[write.user_id] = self._confirmed(write.user_id, stored[write.user_id])
                 else:
                     current[write.user_id] = stored[write.user_id]
+            self.conflicts += len(current)
         raise StoreUnavailableError(
             f"{len(current)} users could not be written in {ATTEMPTS_MAX} attempts: other processes write them too"
         )

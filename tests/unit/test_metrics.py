@@ -51,6 +51,8 @@ def test_what_is_reported_is_what_is_served() -> None:
     metrics.cache_bytes("own", 99)
     metrics.store_retry()
     metrics.restarted_producer()
+    metrics.write_conflicts(2)
+    metrics.write_conflicts(5)
     metrics.assigned(6)
     found = samples(metrics)
     assert found["tastestream_batch_records_count", ""] == 2
@@ -64,6 +66,7 @@ def test_what_is_reported_is_what_is_served() -> None:
     assert found["tastestream_cache_bytes", "own"] == 99
     assert found["tastestream_store_retries_total", ""] == 1
     assert found["tastestream_producer_restarts_total", ""] == 1
+    assert found["tastestream_write_conflicts_total", ""] == 5
     assert found["tastestream_assigned_partitions", ""] == 6
 
 

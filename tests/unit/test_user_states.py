@@ -99,6 +99,7 @@ def test_a_write_lost_to_another_writer_is_redone_from_a_fresh_read() -> None:
     mine = states_of(store)
     run(mine, EVENTS[2:6], first=2)
     assert as_dict(stored(store)) == FOLDED
+    assert (mine.conflicts, other.conflicts) == (1, 0)
 
 
 def test_a_paused_writer_with_an_old_read_changes_nothing() -> None:

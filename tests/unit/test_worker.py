@@ -92,6 +92,7 @@ class World:
     uncounted_slices: int = 0
     is_warm: bool = False
     cached_bytes: int = 20
+    write_conflicts: int = 3
     cache: Sized = field(default_factory=Sized)
     waits: list[float | None] = field(default_factory=list)
     requests: list[bool] = field(default_factory=list)
@@ -639,6 +640,7 @@ def test_the_memory_of_the_caches_is_told() -> None:
     it = rig()
     it.worker.step()
     assert it.served("tastestream_cache_bytes") == {"own": 20, "neighbours": 30, "lists": 0, "shadow": 0}
+    assert it.served("tastestream_write_conflicts_total") == {"": 3}
 
 
 # Counting what is stored
