@@ -53,6 +53,9 @@ class SilentMetrics(Metrics):
     def store_retry(self) -> None:
         pass
 
+    def write_conflicts(self, total: int) -> None:
+        pass
+
     def restarted_producer(self) -> None:
         pass
 
