@@ -44,6 +44,7 @@ _RULES = {
 } | {"query_half_life_events": "query_half_life"}
 _VALUES = {
     "value_offset": "offset",
+    "norm_power": "norm_power",
     "prune_below": "prune_below",
     "decay_per_year": "decay_per_year",
     "duplicates": "duplicates",

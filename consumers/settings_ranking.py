@@ -33,8 +33,10 @@ class RankingSettings(Section):
     """The standard deviation of all ratings, on the catalogue's scale; for z-scores."""
     value_offset: Annotated[float, Field(ge=0, le=10)] | None = None
     """What having rated an item at all is worth, in stars, whatever the rating."""
-    norm_damping: Annotated[float, Field(ge=0, le=1_000)] | Literal["off"] | None = None
+    norm_damping: Annotated[float, Field(gt=0, le=1_000)] | Literal["off"] | None = None
     """Stored vectors are divided by the root of their squared length plus this; "off": they are not."""
+    norm_power: Annotated[float, Field(ge=0, le=2)] | None = None
+    """They are divided by that root to this power; below 1 users who rated much are nearer to all."""
     prune_below: Annotated[float, Field(ge=0, le=5)] | None = None
     """Values nearer to 0 than this, in stars, are not stored."""
     decay_per_year: Annotated[float, Field(ge=0.01, le=1)] | None = None

@@ -94,7 +94,9 @@ def expected_vector(history: History, rule: ValueRule) -> StoredVector | None:
     raw = [(star - centre) / rule.spread + rule.offset for star in stars]
     last_ms, yearly = rated[-1][2], rule.decay_per_year
     faded = [value * yearly ** ((last_ms - at_ms) / YEAR_MS) for value, (_, _, at_ms) in zip(raw, rated, strict=True)]
-    norm = 1.0 if rule.damping is None else math.sqrt(math.fsum(value * value for value in faded) + rule.damping)
+    norm = 1.0
+    if rule.damping is not None:
+        norm = (math.fsum(value * value for value in faded) + rule.damping) ** (rule.norm_power / 2)
     since_origin = yearly ** ((last_ms - ORIGIN_MS) / YEAR_MS)
     rows = zip(rated, raw, faded, strict=True)
     kept = [(item, value) for (item, _, _), stored, value in rows if abs(stored) >= rule.prune_below]

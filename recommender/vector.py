@@ -112,13 +112,16 @@ class ValueRule:
     """How a rating r, in five stars, becomes the value that is stored.
 
     v = (r − centre) / spread + offset, where centre is a fixed number or, if that is None, the mean of the user's own
-    ratings; stored as v / √(Σv² + damping), or as it is where damping is None. Values under `prune_below` are left out.
-    With `decay_per_year` below 1 a value fades with every year that passes, on every user alike. `duplicates` says
-    which rating of an item counts that was rated more than once: the latest, or the mean of all.
+    ratings; stored as v / (Σv² + damping)^(norm_power / 2), or as it is where damping is None. A power below 1 brings
+    users who rated much nearer to all (the asymmetric cosine, Aiolli 2013, "Efficient Top-N Recommendation for Very
+    Large Scale Binary Rated Datasets"). Values under `prune_below` are left out. With `decay_per_year` below 1 a value
+    fades with every year that passes, on every user alike. `duplicates` says which rating of an item counts that was
+    rated more than once: the latest, or the mean of all.
     """
 
     offset: float = 1.5
     damping: float | None = 10.0
+    norm_power: float = 0.8
     slope: float = 1.0
     intercept: float = 0.0
     centre: float | None = None
@@ -134,6 +137,8 @@ class ValueRule:
         further = (self.centre, self.spread, self.prune_below, self.decay_per_year, self.duplicates)
         if further != _NOTHING_FURTHER:
             numbers += f" {further!r}"
+        if self.damping is not None:
+            numbers += f" norm to the power {self.norm_power!r}"
         return "v" + hashlib.blake2b(numbers.encode(), digest_size=4).hexdigest()
 
     def five_stars(self, ratings: Floats) -> Floats:
@@ -155,7 +160,7 @@ class ValueRule:
         if self.decay_per_year != 1.0:
             raw = raw * self.decay_per_year ** ((rated.rated_at[-1] - rated.rated_at) / YEAR_MS)
         if self.damping is not None:
-            raw = raw / math.sqrt(math.fsum((raw * raw).tolist()) + self.damping)
+            raw = raw / (math.fsum((raw * raw).tolist()) + self.damping) ** (self.norm_power / 2)
         return raw / self.faded(int(rated.rated_at[-1]))
 
     def faded(self, at_ms: int) -> float:

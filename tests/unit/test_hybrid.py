@@ -108,7 +108,7 @@ def values_by_hand(ratings: Ratings) -> dict[int, float]:
     """R − the user's mean + 1.5, over √(Σ² + 10)."""
     mean = math.fsum(rating for _, rating in ratings) / len(ratings)
     values = {item: rating - mean + 1.5 for item, rating in ratings}
-    return {item: value / math.sqrt(dot([*values.values()], [*values.values()]) + 10) for item, value in values.items()}
+    return {item: value / (dot([*values.values()], [*values.values()]) + 10) ** 0.4 for item, value in values.items()}
 
 
 def faded(number: int, half_life: float) -> list[float]:

@@ -81,6 +81,7 @@ def test_each_technique_of_a_list_has_a_setting(setting: str, value: object, rul
         ("value_offset", 0, {"offset": 0}),
         ("norm_damping", "off", {"damping": None}),
         ("norm_damping", 5, {"damping": 5}),
+        ("norm_power", 1, {"norm_power": 1}),
         ("prune_below", 0.1, {"prune_below": 0.1}),
         ("decay_per_year", 0.95, {"decay_per_year": 0.95}),
         ("duplicates", "mean", {"duplicates": "mean"}),

@@ -32,13 +32,13 @@ def history_of(ratings: list[float]) -> History:
 
 
 def plain_values(ratings: list[float], rule: ValueRule) -> list[float]:
-    """The formula: v = (r − centre) / spread + offset in five stars, faded by age, divided by √(Σv² + damping)."""
+    """The formula: v = (r − centre) / spread + offset in five stars, faded by age, over √(Σv² + damping)^power."""
     stars = [rating * rule.slope + rule.intercept for rating in ratings]
     centre = sum(stars) / len(stars) if rule.centre is None else rule.centre
     raw = [(star - centre) / rule.spread + rule.offset for star in stars]
     months_ago = range(len(ratings) - 1, -1, -1)
     faded = [v * rule.decay_per_year ** (30 / 365 * ago) for v, ago in zip(raw, months_ago, strict=True)]
-    norm = 1.0 if rule.damping is None else math.sqrt(sum(v * v for v in faded) + rule.damping)
+    norm = 1.0 if rule.damping is None else math.sqrt(sum(v * v for v in faded) + rule.damping) ** rule.norm_power
     return [value / norm for value in faded]
 
 
@@ -51,6 +51,7 @@ RULES = st.builds(
     ValueRule,
     offset=st.floats(0, 3),
     damping=st.none() | st.floats(0.5, 20),
+    norm_power=st.sampled_from([0.0, 0.8, 1.0]),
     slope=st.sampled_from([1.0, 0.5, 0.225]),
     intercept=st.sampled_from([0.0, 2.75]),
     centre=st.none() | st.floats(2.5, 4),
@@ -194,7 +195,7 @@ def test_a_single_rating_says_only_that_the_item_was_chosen(rating: float) -> No
     rule = ValueRule()
     vector = user_vector(history_of([rating]), rule)
     assert vector is not None
-    assert vector.values.tolist() == pytest.approx([1.5 / math.sqrt(1.5**2 + 10)])
+    assert vector.values.tolist() == pytest.approx([1.5 / (1.5**2 + 10) ** 0.4])
 
 
 @pytest.mark.parametrize(
@@ -219,8 +220,8 @@ def test_each_number_of_a_rule_changes_its_fingerprint() -> None:
     numbers = [field.name for field in fields(rule) if field.name != "duplicates"]
     changes: list[dict[str, Any]] = [{"duplicates": "mean"}, *({name: 0.125} for name in numbers)]
     others = [replace(rule, **change) for change in changes]
-    assert len({rule.fingerprint, *(other.fingerprint for other in others)}) == 10
-    assert ValueRule().fingerprint == rule.fingerprint == "v3cb7659b"
+    assert len({rule.fingerprint, *(other.fingerprint for other in others)}) == 1 + len(others)
+    assert ValueRule().fingerprint == rule.fingerprint == "v024b97f3"
 
 
 @pytest.mark.parametrize(
