@@ -1,5 +1,6 @@
 """The command line: one entry point, one way for errors to end it."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -74,6 +75,8 @@ app.add_typer(config_commands.app, name="config")
 
 def main() -> None:
     """The console script: every failure is one clear line and a documented exit code."""
+    # A shell without job control has its background processes ignore SIGINT: whoever sends one wants it heard.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(_ended(sys.argv[1:]))
 
 
