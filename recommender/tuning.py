@@ -2,7 +2,9 @@
 
 Final score = (1 − w) · score / best score + w · trend / best trend. For some lists the first ten places are kept that
 each of the settings (half-life, w) would have had; when the user rates again, each setting earns the nDCG of the new
-item in its ten. Earnings decay, separately for users with few, some and many ratings, and the best earner is used.
+item in its ten. Earnings decay, separately for users with few, some and many ratings, and the best earner is used. What
+the ratings of all users earned on average counts as much as so many ratings of a kind of users (partial pooling, Gelman
+and Hill 2007, chapter 12): of a kind that few are of, a handful of ratings would decide for all.
 Soft state: losing it costs some thousand events of tuning.
 """
 
@@ -18,6 +20,8 @@ from recommender.trend import HALF_LIVES_DAYS
 WEIGHTS = (0.1, 0.25, 0.5, 0.75, 1.0)
 SHORTLIST_LENGTH = 10
 HALF_LIFE_EVENTS = 3_000
+POOLED_EVENTS = 1_000
+"""What all users say in the tuning for each kind of them, in events of that kind."""
 LONG_STREAM_DAYS = 2_000.0
 SHORTLISTS_MAX_BYTES = 16 * 1024 * 1024
 _OVERHEAD_BYTES = 400
@@ -48,6 +52,7 @@ class TrendTuner:
 
     def __init__(self) -> None:
         self._earned = np.zeros((len(_BUCKET_MIN_RATINGS) + 1, len(MIXES)))
+        self._observed = np.zeros(len(self._earned))
         self._shortlists: BoundedCache[int, Dense] = BoundedCache(SHORTLISTS_MAX_BYTES)
         self._choices: dict[tuple[int, bool], Mix] = {}
         self._fade = 0.5 ** (1 / HALF_LIFE_EVENTS)
@@ -61,7 +66,8 @@ class TrendTuner:
 
     def _best(self, bucket: int, is_long: bool) -> Mix:  # a key of `_choices`
         allowed = _ALLOWED[is_long] & _PERSONAL if bucket else _ALLOWED[is_long]
-        return MIXES[int(np.argmax(np.where(allowed, self._earned[bucket], -1.0)))]
+        by_all = self._earned.sum(axis=0) / max(self._observed.sum(), 1.0)
+        return MIXES[int(np.argmax(np.where(allowed, self._earned[bucket] + POOLED_EVENTS * by_all, -1.0)))]
 
     def remember(self, identity: int, found: Dense) -> None:
         """Keep a user's shortlists until the next ones."""
@@ -73,16 +79,18 @@ class TrendTuner:
         if kept is None:
             return
         self._choices.clear()
-        earned = self._earned[_bucket(num_ratings)]
+        bucket = _bucket(num_ratings)
+        earned = self._earned[bucket]
         for item in items.tolist():
             earned *= self._fade
+            self._observed[bucket] = self._observed[bucket] * self._fade + 1
             hits: NDArray[np.bool_] = kept == item
             if hits.any():
                 earned += hits @ _GAIN[: kept.shape[1]]
 
     def inherit(self, earlier: "TrendTuner") -> None:
         """Know what each setting has earned so far; shortlists come anew."""
-        self._earned = earlier._earned.copy()  # noqa: SLF001  # its successor
+        self._earned, self._observed = earlier._earned.copy(), earlier._observed.copy()  # noqa: SLF001  # its successor
 
     def forget(self, identity: int) -> None:
         """Drop a user's shortlists."""

@@ -14,6 +14,7 @@ from recommender.tuning import (
     HALF_LIFE_EVENTS,
     LONG_STREAM_DAYS,
     MIXES,
+    POOLED_EVENTS,
     SETTINGS,
     SHORTLIST_LENGTH,
     Mix,
@@ -53,14 +54,37 @@ PERSONAL = [number for number, mix in enumerate(MIXES) if 0 < mix.weight < 1]
 
 @given(st.sampled_from(PERSONAL), st.integers(0, SHORTLIST_LENGTH - 1))
 def test_the_setting_that_foretold_a_rating_is_used(winner: int, place: int) -> None:
-    """One hit, at any place, decides while nothing else is known; only for users with about as many ratings."""
+    """One hit, at any place, decides for all users while nothing else is known."""
     tuner = TrendTuner()
     tuner.remember(1, shortlist_with(7, winner, place))
     tuner.observe(1, 6, np.array([7], np.int32))
     is_long = MIXES[winner].half_life == LIVES - 1
     span_days = LONG_STREAM_DAYS if is_long else 0.0
-    assert tuner.choice(19, span_days) == MIXES[winner]
-    assert tuner.choice(4, span_days) == tuner.choice(20, span_days) == Mix(0, 0.0)
+    assert tuner.choice(19, span_days) == tuner.choice(4, span_days) == tuner.choice(20, span_days) == MIXES[winner]
+
+
+def test_each_kind_of_users_gets_what_serves_it_once_that_is_known() -> None:
+    """A single rating of a kind does not overrule those of all others; as many as theirs do, for this kind alone."""
+    tuner = TrendTuner()
+
+    def hits(winner: int, num_ratings: int, count: int) -> None:
+        tuner.remember(1, shortlist_with(7, winner, 0))
+        tuner.observe(1, num_ratings, np.array([7] * count, np.int32))
+
+    hits(3, 30, 200)
+    hits(4, 6, 1)
+    assert tuner.choice(6, 0.0) == tuner.choice(30, 0.0) == MIXES[3]
+    hits(4, 6, 200)
+    assert (tuner.choice(6, 0.0), tuner.choice(30, 0.0)) == (MIXES[4], MIXES[3])
+
+
+def test_what_all_users_say_gives_way_to_a_kinds_own_ratings() -> None:
+    """However many others there are, so many of a kind's own as stand for all of theirs decide for it."""
+    tuner = TrendTuner()
+    for winner, num_ratings, count in ((3, 30, 10 * HALF_LIFE_EVENTS), (4, 6, 2 * POOLED_EVENTS)):
+        tuner.remember(1, shortlist_with(7, winner, 0))
+        tuner.observe(1, num_ratings, np.array([7] * count, np.int32))
+    assert (tuner.choice(6, 0.0), tuner.choice(30, 0.0)) == (MIXES[4], MIXES[3])
 
 
 def test_whoever_rated_enough_never_gets_the_trend_alone() -> None:
