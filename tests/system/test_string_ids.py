@@ -49,7 +49,8 @@ class Shop:
 
     def taken(self) -> None:
         """Let a worker take what is there, and stop it."""
-        worker = self.deployment.worker().start()
+        # A killed worker may have taken all: with no lag to wait for, this one would be stopped before it is up.
+        worker = self.deployment.worker().start().await_ready()
         self.deployment.await_lag(0, worker)
         assert worker.stop() == 0
 
