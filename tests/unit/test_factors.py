@@ -105,7 +105,7 @@ def test_a_file_without_factors_is_refused_with_what_to_do(tmp_path: Path, conte
 
 
 def values_of(ratings: dict[int, float]) -> dict[int, float]:
-    """What the default stores of ratings: r − the mean + 1.5, over √(Σ² + 10)."""
+    """What the default stores of ratings: r − the mean + 1.5, over (Σ² + 10)^0.4."""
     centre = sum(ratings.values()) / len(ratings)
     norm = (sum((rating - centre + 1.5) ** 2 for rating in ratings.values()) + 10) ** 0.4
     return {item: (rating - centre + 1.5) / norm for item, rating in ratings.items()}

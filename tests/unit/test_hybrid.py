@@ -105,7 +105,7 @@ def of_length_one(vector: list[float]) -> list[float] | None:
 
 
 def values_by_hand(ratings: Ratings) -> dict[int, float]:
-    """R − the user's mean + 1.5, over √(Σ² + 10)."""
+    """R − the user's mean + 1.5, over (Σ² + 10)^0.4."""
     mean = math.fsum(rating for _, rating in ratings) / len(ratings)
     values = {item: rating - mean + 1.5 for item, rating in ratings}
     return {item: value / (dot([*values.values()], [*values.values()]) + 10) ** 0.4 for item, value in values.items()}
